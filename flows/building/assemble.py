@@ -1,0 +1,104 @@
+"""A pipeline's rows: its dataset, prepared, joined point-in-time and frozen.
+
+The columns that come out, in the dataset's order: the dataset's own, ``event_time``, the computed inputs, and the joined features.
+"""
+
+from __future__ import annotations
+
+import functools
+from datetime import datetime
+
+import polars as pl
+
+from flows.building import publish
+from flows.building.catalog import Catalog
+from flows.pipeline import TIME, Pipeline, Read, Window
+from store import tables
+from store.errors import InvalidInput
+from store.features import group, join, snapshot
+from store.layout import Root
+
+
+def known_until(root: Root, catalog: Catalog, pipeline: Pipeline, now: datetime) -> datetime:
+    """How far facts are complete: the oldest watermark of the derived groups the pipeline uses, at most ``now``.
+
+    Beyond it, what happened may not have been collected yet, and a label would be a guess.
+    """
+    marks = [
+        mark
+        for use in pipeline.features
+        if use.group in catalog.derived and (mark := publish.watermark(root, catalog.derived[use.group]))
+    ]
+    return min([*marks, now])
+
+
+def spine(pipeline: Pipeline, read: Read, window: Window) -> pl.DataFrame:
+    """The dataset's rows of the window with ``event_time`` and inputs; labels known by its end only.
+
+    InvalidInput names what the dataset or ``prepare`` failed to give.
+    """
+    rows = pipeline.prepare(pipeline.dataset(read, window))
+    needed = {*pipeline.serving.key, *pipeline.inputs, "label", "label_time", "event_time"}
+    if missing := sorted(needed - set(rows.columns)):
+        raise InvalidInput(
+            f"The dataset of {pipeline.name} lacks {missing}.",
+            f"It has {rows.columns}.",
+            "Give them in `dataset` or `prepare`.",
+        )
+    for column in ("event_time", "label_time"):
+        if rows.schema[column] != TIME:
+            raise InvalidInput(f"{column} of {pipeline.name} is {rows.schema[column]}.", f"It must be {TIME}.")
+    if rows.schema["label"] != pl.Float64():
+        raise InvalidInput(
+            f"label of {pipeline.name} is {rows.schema['label']}.", "It must be Float64.", "Cast it in `dataset`."
+        )
+    if twice := rows.height - rows.select(pipeline.serving.key).unique().height:
+        raise InvalidInput(
+            f"The dataset of {pipeline.name} gives {twice} rows twice.", f"Its key is {pipeline.serving.key}."
+        )
+    rows = rows.filter(pl.col("label_time") <= window.end)
+    if rows.is_empty():
+        raise InvalidInput(
+            f"{pipeline.name} has no labelled rows in {window}.",
+            remedy="Ingest or collect data of that time, or ask for another window.",
+        )
+    return rows.sort("event_time", *pipeline.serving.key)
+
+
+def joined(root: Root, pipeline: Pipeline, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with their features as of ``event_time``."""
+    return join.join(root, rows, pipeline.features)
+
+
+def frozen(
+    root: Root, catalog: Catalog, pipeline: Pipeline, window: Window, *, actor: str, now: datetime
+) -> snapshot.Snapshot:
+    """A training set of the window, frozen: its id is a hash of table versions, spine and query."""
+    rows = spine(pipeline, publish.reader(root, catalog), window)
+    return snapshot.freeze(
+        root, rows, pipeline.features, pipeline=pipeline.name, time="event_time",
+        window_start=window.start, window_end=window.end, actor=actor, now=now,
+    )  # fmt: skip
+
+
+def history(root: Root, catalog: Catalog, pipeline: Pipeline) -> datetime:
+    """The first instant of which the root holds facts that the pipeline uses."""
+    starts = [
+        first
+        for name in catalog.inputs(use.group for use in pipeline.features)
+        if (first := _first(root, catalog.facts[name].group)) is not None
+    ]
+    if not starts:
+        raise InvalidInput(f"The store holds no facts for {pipeline.name}.", remedy="Run `assay ingest` first.")
+    return min(starts)
+
+
+def _first(root: Root, facts: group.Group) -> datetime | None:
+    path = group.path(root, facts)
+    return _earliest(path) if tables.exists(path) else None
+
+
+@functools.cache
+def _earliest(path: object) -> datetime | None:
+    found = tables.read(path, columns=[group.EVENT_TIME]).get_column(group.EVENT_TIME).min()  # type: ignore[arg-type]
+    return found if isinstance(found, datetime) else None

@@ -1,0 +1,121 @@
+"""A pipeline's source: its files, their digest, and the wheel that is built of them.
+
+The wheel is built in process with hatchling's own builder (an isolated build would download one): the same files give the
+same bytes, whatever the folder, day or umask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from pathlib import Path
+
+from hatchling.builders.wheel import WheelBuilder
+
+from store.errors import InvalidInput, NotFound, Refused
+from store.layout import checked
+
+HOME = Path(__file__).parent.parent / "pipelines"
+MAX_UNPACKED = 64 * 1024 * 1024
+
+
+def find(name_or_folder: str) -> Path:
+    """The folder of a pipeline: a name in ``flows/pipelines/``, or a path. NotFound names what exists."""
+    folder = Path(name_or_folder) if "/" in name_or_folder else HOME / name_or_folder
+    if not (folder / "__init__.py").is_file():
+        known = [path.parent.name for path in HOME.glob("*/__init__.py")]
+        raise NotFound.among(
+            "pipeline",
+            name_or_folder,
+            known,
+            "Give a name of flows/pipelines/, or the path of a folder with an __init__.py.",
+        )
+    checked("pipeline", folder.resolve().name)
+    return folder.resolve()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file of the source by its path below the folder, without caches and hidden files."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in parts):
+            found["/".join(parts)] = path.read_bytes()
+    return found
+
+
+def tree(content: dict[str, bytes]) -> str:
+    """SHA-256 over names and bytes, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(content):
+        digest.update(f"{name}\0{len(content[name])}\0".encode() + content[name])
+    return digest.hexdigest()
+
+
+def commit(folder: Path) -> str:
+    """The git commit the folder stands at, with ``+dirty`` if its files differ from it; empty outside git."""
+    try:
+        head = _git(folder, "rev-parse", "HEAD")
+        return head + ("+dirty" if _git(folder, "status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def wheel(name: str, version: str, content: dict[str, bytes]) -> bytes:
+    """The reproducible wheel: one top-level name, the pipeline's own."""
+    with tempfile.TemporaryDirectory(prefix="assay-wheel-") as scratch:
+        home = Path(scratch)
+        for relative, data in content.items():
+            path = home / name / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        config = {
+            "project": {"name": name, "version": version},
+            "tool": {"hatch": {"build": {"ignore-vcs": True, "targets": {"wheel": {"packages": [name]}}}}},
+        }
+        (built,) = WheelBuilder(str(home), config=config).build(directory=str(home / "dist"), versions=["standard"])
+        return Path(built).read_bytes()
+
+
+def unpack(data: bytes, name: str, target: Path) -> None:
+    """Unpack a wheel whose digest is verified. Refused: names outside the pipeline's own, links, or too much inside."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > MAX_UNPACKED:
+            raise Refused(
+                f"The package of {name} unpacks to over {MAX_UNPACKED:,} bytes.", remedy="Nothing was unpacked."
+            )
+        for member in members:
+            parts = Path(member.filename).parts
+            own = parts and (parts[0] == name or parts[0].startswith(f"{name}-"))
+            if (
+                not own
+                or ".." in parts
+                or member.filename.startswith("/")
+                or "\\" in member.filename
+                or (member.external_attr >> 28) == 0xA
+            ):
+                raise Refused(
+                    f"The package of {name} holds {member.filename!r}.",
+                    "A package has one top-level name.",
+                    "Nothing was unpacked.",
+                )
+        target.mkdir(parents=True)
+        archive.extractall(target)
+    shutil.rmtree(next(target.glob("*.dist-info")))
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def checked_name(name: str) -> str:
+    """A pipeline's name that shadows no module its own process needs."""
+    taken = {"flows", "store", "console", "tests"}
+    if name in taken:
+        raise InvalidInput(f"A pipeline cannot be named {name!r}.", f"Taken: {', '.join(sorted(taken))}.")
+    return checked("pipeline", name)

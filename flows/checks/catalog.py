@@ -1,0 +1,9 @@
+"""All checks, in the order they run. A new check is a file, an entry here, and a fault in ``flows.faults`` that it
+must kill."""
+
+from __future__ import annotations
+
+from flows.checks import k02_future, k04_heldout, k11_report
+from flows.checks.check import Check
+
+CHECKS: tuple[Check, ...] = (k02_future.CHECK, k04_heldout.CHECK, k11_report.CHECK)

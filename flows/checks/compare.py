@@ -1,0 +1,60 @@
+"""Two frames of rows told apart: which cells differ, for rows that both have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+CLOSE = 1e-12
+
+
+@dataclass(frozen=True)
+class Moved:
+    """``cells`` by column (only columns with any), the ``rows`` that hold one, and how many rows were ``compared`` or
+    ``lost`` (there before, and not after)."""
+
+    cells: dict[str, int]
+    rows: int
+    compared: int
+    lost: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.cells.values())
+
+    @property
+    def worst(self) -> str:
+        """The column with most differing cells, or nothing."""
+        return max(self.cells, key=lambda column: self.cells[column], default="")
+
+
+def moved(
+    before: pl.DataFrame, after: pl.DataFrame, *, on: Sequence[str], columns: Sequence[str], exact: Collection[str] = ()
+) -> Moved:
+    """The cells of ``columns`` that differ in rows of one key ``on``: floats by more than a relative 1e-12 unless
+    ``exact`` names the column, everything else at all. Null and NaN equal themselves and nothing else."""
+    compared = [column for column in columns if column not in on]
+    theirs = after.select(*on, *(pl.col(column).alias(f"_after_{column}") for column in compared))
+    both = before.select(*on, *compared).join(theirs, on=list(on), how="inner")
+    cells, rows = {}, np.zeros(both.height, dtype=bool)
+    for column in compared:
+        differs = _differs(both.get_column(column), both.get_column(f"_after_{column}"), column in exact)
+        rows |= differs
+        if differs.any():
+            cells[column] = int(differs.sum())
+    return Moved(cells, int(rows.sum()), both.height, before.height - both.height)
+
+
+def _differs(mine: pl.Series, theirs: pl.Series, exact: bool) -> np.ndarray:
+    if mine.dtype != theirs.dtype:
+        return np.ones(mine.len(), dtype=bool)
+    unequal = mine.ne_missing(theirs).to_numpy()
+    if exact or not mine.dtype.is_float() or not unequal.any():
+        return unequal
+    one, other = (series.cast(pl.Float64).fill_null(np.nan).to_numpy() for series in (mine, theirs))
+    with np.errstate(invalid="ignore", over="ignore"):
+        close = np.abs(one - other) <= CLOSE * np.maximum(np.abs(one), np.abs(other))
+    return unequal & ~close

@@ -1,0 +1,243 @@
+"""The slice of the world a check works on, and the worlds that differ from it in one respect.
+
+A slice is contiguous and the root's newest: long enough for the split, its gaps and the maturity of labels, with the
+facts whole for it and its lookback, because sampling facts would destroy what is aggregated of them. Only the spine
+is thinned, by a hash of its ids.
+
+A world is built on the real road: its facts go through the write door into a scratch root, what is derived is
+published there on its grid, the dataset reads from there and the join joins there. A rewritten world recomputes all
+of it.
+
+Everything built is kept for the world's life, and ``planted`` hands on what another pipeline cannot have changed, so
+a fault in the report costs no new features and a fault in the search no new join.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from flows.building import artifact, assemble, publish, split
+from flows.building.catalog import Catalog
+from flows.building.fit import matrix, predict
+from flows.checks import rewrite
+from flows.checks.training import Trained, train
+from flows.pipeline import Group, Pipeline, TimeSplit, Window
+from store.errors import InvalidInput
+from store.features import write
+from store.layout import Root
+
+ROWS = 3000
+TRAINING = timedelta(days=14)
+EVER = datetime(9000, 1, 1, tzinfo=UTC)
+
+Change = Callable[[Group, pl.DataFrame], pl.DataFrame]
+"""A group's fact rows made into others: keys, event_time, known_time, values, as ``read`` gives them."""
+
+STAGES = {
+    "scratch": (),
+    "spine": ("dataset", "prepare", "serving"),
+    "rows": ("features",),
+    "futures": (),
+    "trained": ("inputs", "split", "search", "tune", "fit", "estimator", "predict", "metric", "task"),
+    "judged": ("slices", "trusted", "name"),
+}
+"""What is built, in order, and the components of a pipeline that it depends on besides those before it."""
+
+
+def as_given(group: Group, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows as they are."""
+    return rows
+
+
+class Scratch:
+    """A root in a temporary folder, which is deleted when nobody holds it any more."""
+
+    def __init__(self, within: Path | None) -> None:
+        path = Path(tempfile.mkdtemp(prefix="assay-world-", dir=within))
+        self.root = Root.open(path)
+        weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A pipeline, the facts it is built of, and the stretch of time it is asked about.
+
+    ``catalog`` holds only the groups the pipeline uses. ``facts``: a group's rows as ``read`` gives them.
+    ``published``: from when derived groups are published. ``asked``: the groups its dataset reads. ``share`` of the
+    spine is kept in ``rows``. ``door``: what the write door makes of the facts; a fault can stand there. ``within``:
+    where scratch roots are made (default: the system's temporary folder).
+    """
+
+    pipeline: Pipeline
+    catalog: Catalog
+    facts: Mapping[str, pl.DataFrame]
+    window: Window
+    published: datetime
+    asked: frozenset[str]
+    share: float = 1.0
+    door: Change = as_given
+    within: Path | None = None
+
+    @cached_property
+    def scratch(self) -> Scratch:
+        """A root with these facts and what is derived of them."""
+        scratch, now = Scratch(self.within), self.window.end
+        publish.declare(scratch.root, self.catalog, actor="checks", now=now)
+        for name, facts in self.catalog.facts.items():
+            write.write(scratch.root, facts.group, self.door(facts.group, self.facts[name]), now=now)
+        publish.publish(scratch.root, self.catalog, start=self.published, now=now)
+        return scratch
+
+    @cached_property
+    def spine(self) -> pl.DataFrame:
+        """Every row of the dataset, unthinned and without features."""
+        return assemble.spine(self.pipeline, publish.reader(self.scratch.root, self.catalog), self.window)
+
+    @cached_property
+    def rows(self) -> pl.DataFrame:
+        """The thinned spine with its features: what a training is given."""
+        return self.joined(self.thinned(self.spine))
+
+    @cached_property
+    def trained(self) -> Trained:
+        """A training on ``rows``."""
+        return train(self.pipeline, self.rows)
+
+    @cached_property
+    def judged(self) -> pl.DataFrame:
+        """The test rows with the predictions of the trained model as it is read back from its bytes: the columns key,
+        event_time, slices, label and prediction, as ``analyse`` gets them."""
+        pipeline, trained = self.pipeline, self.trained
+        model = artifact.loads(artifact.dumps(trained.model), trusted=pipeline.trusted, package=pipeline.name)
+        columns = list(dict.fromkeys((*self.key, *pipeline.slices, "label")))
+        prediction = pl.Series("prediction", predict(pipeline, model, matrix(pipeline, trained.test)), dtype=pl.Float64)
+        return trained.test.select(columns).with_columns(prediction)
+
+    @cached_property
+    def futures(self) -> dict[datetime, pl.DataFrame]:
+        """What ``otherwise`` has built, by its instant."""
+        return {}
+
+    def otherwise(self, cutoff: datetime) -> pl.DataFrame:
+        """``rows`` of the world in which everything that happened and became known at or after ``cutoff`` went
+        otherwise."""
+        if cutoff not in self.futures:
+            future, spared = rewrite.happened_from(cutoff), self.pipeline.serving.key
+            self.futures[cutoff] = self.rewritten(
+                lambda group, rows: rewrite.otherwise(group, rows, future, spared=spared, added=False)
+            ).rows
+        return self.futures[cutoff]
+
+    @property
+    def key(self) -> list[str]:
+        """What a row of the spine is told by in two worlds: the request's key and the time it is asked at."""
+        return list(dict.fromkeys((*self.pipeline.serving.key, "event_time")))
+
+    def thinned(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows whose ids hash below ``share``: the same ones in every world."""
+        return rows if self.share >= 1 else rows.filter(self.kept(rows))
+
+    def kept(self, rows: pl.DataFrame) -> pl.Series:
+        """Whether ``thinned`` keeps a row."""
+        ids = write.row_hash(rows, self.pipeline.serving.key)
+        return ids.cast(pl.Float64) / 2.0**64 + 0.5 < self.share
+
+    def joined(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows of the spine with the features of this world."""
+        return assemble.joined(self.scratch.root, self.pipeline, rows)
+
+    def rewritten(self, change: Change) -> World:
+        """The world in which every group's facts are what ``change`` makes of them."""
+        facts = {name: change(self.catalog.facts[name].group, rows) for name, rows in self.facts.items()}
+        return dataclasses.replace(self, facts=facts)
+
+    def planted(self, pipeline: Pipeline) -> World:
+        """The same world with another pipeline; what the difference cannot have touched is not built again."""
+        other = dataclasses.replace(self, pipeline=pipeline)
+        for stage, fields in STAGES.items():
+            if any(getattr(pipeline, name) is not getattr(self.pipeline, name) for name in fields):
+                break
+            if stage in self.__dict__:
+                other.__dict__[stage] = self.__dict__[stage]
+        return other
+
+
+def newest(
+    root: Root, catalog: Catalog, pipeline: Pipeline, now: datetime, *, rows: int = ROWS, within: Path | None = None
+) -> World:
+    """The shortest newest slice of a root in which the pipeline's split has labelled rows in every part, thinned to
+    about ``rows``.
+
+    Raises what dataset, join and split raise; InvalidInput from the split when the root's whole history is too short.
+    """
+    until, first = assemble.known_until(root, catalog, pipeline, now), assemble.history(root, catalog, pipeline)
+    length = _length(pipeline)
+    while True:
+        window = Window(max(first, until - length), until)
+        try:
+            world = _thin(_slice(root, catalog, pipeline, window, within), rows)
+            split.parts(pipeline, world.rows)
+            return world
+        except InvalidInput:
+            if window.start == first:
+                raise
+            length *= 2
+
+
+def _length(pipeline: Pipeline) -> timedelta:
+    """Evaluation and gaps, and half as much again to train on, at least two weeks."""
+    if not isinstance(pipeline.split, TimeSplit):
+        return 3 * TRAINING
+    judged = pipeline.split.validation + pipeline.split.test + 2 * pipeline.split.gap
+    return judged + max(TRAINING, judged / 2)
+
+
+def _thin(world: World, rows: int) -> World:
+    thin = dataclasses.replace(world, share=min(1.0, rows / world.spine.height))
+    thin.__dict__.update(scratch=world.scratch, spine=world.spine)
+    return thin
+
+
+def _slice(root: Root, catalog: Catalog, pipeline: Pipeline, window: Window, within: Path | None) -> World:
+    asked = _asked(root, catalog, pipeline, window)
+    derived = {use.group: catalog.derived[use.group] for use in pipeline.features if use.group in catalog.derived}
+    published = min([window.start, *(window.start - _reach(one.group, one.lookback) for one in derived.values())])
+    starts = dict(asked)
+    for one in derived.values():
+        for name in one.inputs:
+            starts[name] = min(starts.get(name, window.start), published - one.lookback - one.cadence)
+    for use in pipeline.features:
+        if use.group in catalog.facts:
+            group = catalog.facts[use.group].group
+            ttl = group.ttl if group.ttl is not None else window.start - publish.EPOCH
+            starts[use.group] = min(starts.get(use.group, window.start), window.start - ttl)
+    facts = {name: write.rows(root, catalog.facts[name].group, start, EVER) for name, start in starts.items()}
+    used = Catalog({name: catalog.facts[name] for name in facts}, derived, catalog.digests)
+    return World(pipeline, used, facts, window, published, frozenset(asked), within=within)
+
+
+def _reach(group: Group, lookback: timedelta) -> timedelta:
+    """How long before the first question a derived row can still answer it."""
+    return group.ttl if group.ttl is not None else lookback
+
+
+def _asked(root: Root, catalog: Catalog, pipeline: Pipeline, window: Window) -> dict[str, datetime]:
+    """The groups the dataset reads, and the earliest time it reads of each."""
+    read, found = publish.reader(root, catalog), dict[str, datetime]()
+
+    def recording(group: str, asked: Window) -> pl.DataFrame:
+        found[group] = min(found.get(group, asked.start), asked.start)
+        return read(group, asked)
+
+    pipeline.dataset(recording, window)
+    return found

@@ -1,0 +1,8 @@
+"""All faults. A new one is an entry in its component's file; it names the check that must kill it."""
+
+from __future__ import annotations
+
+from flows.faults import analyse, data, preprocess, tune
+from flows.faults.fault import Fault
+
+FAULTS: tuple[Fault, ...] = (*data.FAULTS, *preprocess.FAULTS, *tune.FAULTS, *analyse.FAULTS)

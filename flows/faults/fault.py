@@ -1,0 +1,41 @@
+"""A fault: a world whose pipeline, derivation or write door has one component replaced by a wrong one.
+
+Faults are generic: they wrap whatever component the pipeline has, so nothing is written by its author. Where one
+cannot be planted (no slices, no derived groups), it says why.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flows.checks.world import World
+from flows.pipeline import Pipeline
+
+
+def always(world: World) -> str | None:
+    """It applies to every pipeline."""
+    return None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A code, a title, the code of the check that must kill it, how it is planted, and ``excuse``: why it does not
+    apply, or None."""
+
+    code: str
+    title: str
+    check: str
+    plant: Callable[[World], World]
+    excuse: Callable[[World], str | None] = always
+
+
+def pipeline_fault(change: Callable[[Pipeline], dict[str, Any]]) -> Callable[[World], World]:
+    """Plants what ``change`` gives: the components to replace, by name."""
+
+    def plant(world: World) -> World:
+        return world.planted(dataclasses.replace(world.pipeline, **change(world.pipeline)))
+
+    return plant

@@ -1,0 +1,116 @@
+"""A step is a Prefect task when a flow runs, and a plain call when it does not: one order, two ways, the same ledger rows.
+
+Flows meet Prefect only here and in their own decorator: steps, artifacts, events, progress. Without a server nothing of this is
+needed, and nothing waits for one.
+"""
+
+from __future__ import annotations
+
+import functools
+import getpass
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
+from prefect.deployments import run_deployment
+from prefect.events import emit_event
+from prefect.settings import get_current_settings
+from rich.console import Console
+
+from store.errors import AssayError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_console = Console(stderr=True, highlight=False)
+
+
+def running() -> bool:
+    """Whether Prefect runs this code as a flow."""
+    return FlowRunContext.get() is not None
+
+
+def step(function: Callable[P, R]) -> Callable[P, R]:
+    """A task of the run under Prefect, a call without. Nothing is cached or persisted: the store is what remembers."""
+    as_task = task(name=function.__name__.strip("_").replace("_", "-"), cache_policy=NO_CACHE, persist_result=False)(
+        function
+    )
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return as_task(*args, **kwargs) if running() else function(*args, **kwargs)
+
+    return call
+
+
+def actor() -> str:
+    """Who acts, for the ledger: the flow run's name under Prefect, else the person at the keyboard."""
+    context = FlowRunContext.get()
+    if context is not None and context.flow_run is not None:
+        return f"prefect:{context.flow_run.name}"
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def run_id() -> str | None:
+    """The flow run's id under Prefect."""
+    context = FlowRunContext.get()
+    return str(context.flow_run.id) if context is not None and context.flow_run is not None else None
+
+
+def started_by() -> str:
+    """What started the run: ``automation`` when Prefect's automation made it, ``deployment``, or ``call``."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return "call"
+    created_by = context.flow_run.created_by
+    if created_by is not None and created_by.type == "AUTOMATION":
+        return "automation"
+    return "deployment" if context.flow_run.deployment_id else "call"
+
+
+def say(message: str) -> None:
+    """Progress, where it is read: the run's log under Prefect, standard error else."""
+    if running():
+        get_run_logger().info(message)
+    else:
+        _console.print(f"[dim]·[/dim] {message}", markup=True)
+
+
+def markdown(key: str, text: str, description: str = "") -> None:
+    """A markdown artifact of the run; nothing outside Prefect, where the caller prints."""
+    if running():
+        create_markdown_artifact(text, key=key, description=description)
+
+
+def table(key: str, rows: list[dict[str, Any]], description: str = "") -> None:
+    """A table artifact of the run."""
+    if running():
+        create_table_artifact(rows, key=key, description=description)
+
+
+def link(key: str, url: str, text: str) -> None:
+    """A link artifact of the run."""
+    if running():
+        create_link_artifact(url, text, key=key)
+
+
+def emit(event: str, pipeline: str, payload: dict[str, Any]) -> None:
+    """An event for Prefect's automations, if there is a server. It carries no authority: the ledger does."""
+    if get_current_settings().api.url:
+        emit_event(event, resource={"prefect.resource.id": f"assay.pipeline.{pipeline}"}, payload=payload)
+
+
+def start_deployment(flow: str, parameters: dict[str, Any]) -> str:
+    """Start a flow through its deployment on Prefect's server; the flow run's id."""
+    started: Any = run_deployment(f"{flow}/assay", parameters=parameters, timeout=0, as_subflow=False)
+    return str(started.id)
+
+
+def sentence(error: AssayError) -> str:
+    """An error in one line, for a ledger row or a run's log."""
+    return " ".join(str(error).split())[:500]

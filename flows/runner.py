@@ -1,0 +1,143 @@
+"""Runs a package, or a source folder on its way to one, in a fresh process of its own: one package a process.
+
+The code lies under ``<root>/cache``, in a folder named by its digest, and is first on the child's path. A source folder is staged there
+the same way, so there is one way only, and editing or deleting the folder afterwards changes nothing that runs.
+Parent and child pass paths and ids, as JSON files; the child reports its progress on standard output, one JSON line a step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.building import source
+from store import blobs, errors
+from store.errors import AssayError, GateFailed, InvalidInput
+from store.layout import Root
+from store.registry.packages import Package
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Code that a child can activate: ``path`` holds one folder, the pipeline's name."""
+
+    pipeline: str
+    path: Path
+    tree: str
+
+
+def stage(root: Root, folder: Path) -> Code:
+    """A copy of a source folder under the cache, named by its content."""
+    content = source.files(folder)
+    name = source.checked_name(folder.name)
+    digest = source.tree(content)
+
+    def fill(target: Path) -> None:
+        for relative, data in content.items():
+            path = target / name / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    return Code(name, _cached(root.cache / "sources" / digest, fill), digest)
+
+
+def unpacked(root: Root, package: Package) -> Code:
+    """A published package, verified and unpacked under the cache, named by its wheel's digest."""
+    data = blobs.get(root, package.digest)
+    path = _cached(
+        root.cache / "packages" / package.digest, lambda target: source.unpack(data, package.pipeline, target)
+    )
+    return Code(package.pipeline, path, source.tree(source.files(path / package.pipeline)))
+
+
+def environment(code: Code) -> dict[str, str]:
+    """The environment of a child that runs this code: its folder first on the path, no bytecode written beside it."""
+    known = os.environ.get("PYTHONPATH", "")
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(code.path), *([known] if known else [])]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def run(
+    code: Code, module: str, job: dict[str, Any], *, progress: Progress | None = None, timeout_s: float = 1800
+) -> dict[str, Any]:
+    """Run ``python -m module job.json`` with the code active, and return what it left in ``result.json``.
+
+    The child's own errors come back as they were raised; a crash, a hang or a silent end is a GateFailed with its last words.
+    """
+    with tempfile.TemporaryDirectory(prefix="assay-job-") as scratch:
+        request, answer = Path(scratch) / "job.json", Path(scratch) / "result.json"
+        request.write_text(json.dumps(job | {"pipeline": code.pipeline, "result": str(answer)}))
+        last: deque[str] = deque(maxlen=30)
+        child = subprocess.Popen(
+            [sys.executable, "-m", module, str(request)],
+            env=environment(code), cwd=scratch, text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        killer = threading.Timer(timeout_s, child.kill)
+        killer.start()
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                _relay(line.rstrip("\n"), last, progress)
+            child.wait()
+        finally:
+            timed_out = not killer.is_alive()
+            killer.cancel()
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+        if not answer.exists():
+            how = f"was ended after {timeout_s:.0f} s" if timed_out else f"ended with code {child.returncode}"
+            raise GateFailed(
+                f"{module} of {code.pipeline} {how}.",
+                "Its last words: " + ("\n".join(last) or "none"),
+                "Mend the pipeline, and run it again.",
+            )
+        result: dict[str, Any] = json.loads(answer.read_text())
+    if "error" in result:
+        raise _raised(result["error"])
+    return result
+
+
+def _relay(line: str, last: deque[str], progress: Progress | None) -> None:
+    if line.startswith('{"step":'):
+        if progress:
+            progress(json.loads(line)["step"])
+    elif line:
+        last.append(line[:500])
+
+
+def _raised(error: dict[str, Any]) -> AssayError:
+    kind = getattr(errors, error["kind"], InvalidInput)
+    return kind(error["asked"], error["exists"], error["remedy"])  # type: ignore[no-any-return]
+
+
+def _cached(path: Path, fill: Callable[[Path], None]) -> Path:
+    """The folder at ``path``, filled once: built beside it and renamed, so nobody ever sees a half of it."""
+    if path.is_dir():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".filling-", dir=path.parent))
+    try:
+        fill(scratch / "content")
+        os.rename(scratch / "content", path)
+    except OSError:
+        if not path.is_dir():
+            raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return path

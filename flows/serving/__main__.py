@@ -1,0 +1,168 @@
+"""One serving process: ``python -m flows.serving --root R --pipeline P --environment E --package DIGEST --port N``.
+
+The package's unpacked folder is first on the path (``flows.runner.environment``): the pipeline is a top-level module.
+On SIGTERM it says so in ``/health``, goes on answering for ``--grace`` seconds while every answer closes its
+connection and, in the second half, no new connection is accepted, then finishes what is in flight and ends with code
+0. A second signal ends it at once.
+
+For a supervisor: ``--fd`` is a listening socket; ``--ready-fd`` hears when a model is served, or why the process ends;
+``--wait`` keeps it from accepting before that; ``--lifeline`` ends it when standard input is closed, however that came.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from types import FrameType
+
+import uvicorn
+
+from flows.pipeline import Pipeline
+from flows.serving import app, port
+from flows.serving.service import Service
+from store.errors import AssayError, NotFound
+from store.layout import ENVIRONMENTS, Root
+from store.registry import packages
+
+GRACE_SECONDS = 1.0
+FINISH_SECONDS = 10
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but a signal begins a farewell instead of an end."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, grace_s: float) -> None:
+        super().__init__(config)
+        self.service, self.grace_s = service, grace_s
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Say goodbye; on a second signal, go."""
+        if self.service.draining or self.loop is None:
+            self.should_exit = self.force_exit = True
+            return
+        self.service.draining = True
+        self.loop.call_soon_threadsafe(self._farewell)
+
+    def _farewell(self) -> None:
+        assert self.loop is not None
+        self.loop.call_later(self.grace_s / 2, self._accept_no_more)
+        self.loop.call_later(self.grace_s, self._finish)
+
+    def _accept_no_more(self) -> None:
+        for server in getattr(self, "servers", []):
+            server.close()
+
+    def _finish(self) -> None:
+        self.should_exit = True
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until told to end. 0 when told; else the error's exit code, its sentence on standard error."""
+    asked = _asked(arguments)
+    try:
+        sock = socket.socket(fileno=asked.fd) if asked.fd is not None else port.listening(asked.port)
+        service = _service(asked)
+    except Exception as error:  # a package's module may raise anything when it is imported
+        told = f"{type(error).__name__}: {error}"
+        print(told, file=sys.stderr)
+        _say(asked.ready_fd, told.encode()[:4000])
+        return error.exit_code if isinstance(error, AssayError) else 1
+    try:
+        _serve(asked, service, sock)
+    finally:
+        service.stop()
+    return 0
+
+
+def _serve(asked: argparse.Namespace, service: Service, sock: socket.socket) -> None:
+    if asked.lifeline:
+        threading.Thread(target=_end_with_stdin, name="assay-lifeline", daemon=True).start()
+    if asked.wait:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        service.watch.ready.wait()
+    config = uvicorn.Config(
+        app.create(service), log_level="warning", access_log=False, timeout_graceful_shutdown=FINISH_SECONDS
+    )
+    server = Server(config, service, asked.grace)
+    threading.Thread(target=_tell, args=(asked.ready_fd, service, server), name="assay-ready", daemon=True).start()
+    if asked.fd is None:
+        print(f"{service.name} ({service.environment}) at {port.url(sock)}", flush=True)
+    server.run([sock])
+
+
+def _asked(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m flows.serving", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--pipeline", required=True)
+    parser.add_argument("--environment", required=True, choices=ENVIRONMENTS)
+    parser.add_argument("--package", required=True, help="the wheel's digest")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--port", type=int, help="0 for any free one")
+    where.add_argument("--fd", type=int, help="a listening socket")
+    parser.add_argument("--ready-fd", type=int, help="gets one line once a model is served")
+    parser.add_argument("--wait", action="store_true", help="accept nothing before a model is loaded")
+    parser.add_argument("--lifeline", action="store_true", help="end when standard input is closed")
+    parser.add_argument("--grace", type=float, default=GRACE_SECONDS, help="seconds of farewell")
+    return parser.parse_args(arguments)
+
+
+def _service(asked: argparse.Namespace) -> Service:
+    root = Root.open(asked.root)
+    package = packages.get(root, asked.pipeline, asked.package)
+    service = Service(root, _contract(asked.pipeline), package, asked.environment)
+    try:
+        service.watch.start()
+    except BaseException:
+        service.stop()
+        raise
+    return service
+
+
+def _contract(name: str) -> Pipeline:
+    try:
+        contract = importlib.import_module(name).pipeline
+    except ModuleNotFoundError as error:
+        raise NotFound(
+            f"The module of {name} cannot be imported: {error}.",
+            f"Path: {sys.path[:3]}.",
+            "Start it through `assay serve`.",
+        ) from error
+    if not isinstance(contract, Pipeline):
+        raise NotFound(f"{name}.pipeline is a {type(contract).__name__}, not a Pipeline.")
+    return contract
+
+
+def _tell(ready_fd: int | None, service: Service, server: Server) -> None:
+    service.watch.ready.wait()
+    while not server.started:
+        time.sleep(0.01)
+    _say(ready_fd, port.READY)
+
+
+def _say(ready_fd: int | None, words: bytes) -> None:
+    if ready_fd is not None:
+        with contextlib.suppress(OSError):  # nobody listens any more
+            os.write(ready_fd, words)
+
+
+def _end_with_stdin() -> None:
+    while os.read(0, 4096):  # unbuffered: the interpreter must not find a lock held here when it ends
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""The HTTP of a model service: JSON in, JSON out, every refusal typed and naming the field.
+
+Endpoints run on the event loop: a small request's model call is shorter than a hop to a thread. Errors have one shape,
+``{"error": {"type", "message", "fields": [{"field", "problem"}]}}``; what asks to come again carries ``Retry-After``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import anyio
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from flows.serving import schema
+from flows.serving.champion import Champion
+from flows.serving.log import Full
+from flows.serving.schema import Rejected
+from flows.serving.service import Service
+from store import clock
+from store.errors import AssayError, NotFound, Unreachable
+
+MAX_BODY = 1024 * 1024
+INLINE_ROWS = 200
+_KINDS = {
+    400: "malformed", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type",
+}  # fmt: skip
+
+
+def create(service: Service) -> FastAPI:
+    """The application of one service. Its lifespan starts and stops the service."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await anyio.to_thread.run_sync(service.stop)
+
+    app = FastAPI(
+        title=f"{service.name} ({service.environment})", description=service.manifest["description"],
+        version=service.package.version, lifespan=lifespan, docs_url=None, redoc_url=None,
+    )  # fmt: skip
+    app.add_middleware(_Farewell, service=service)
+    app.add_exception_handler(HTTPException, _http_problem)
+    app.add_exception_handler(Rejected, _rejected)
+    app.add_exception_handler(Full, _full)
+    app.add_exception_handler(AssayError, _unavailable)
+    app.add_exception_handler(OSError, _unrecorded)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _unforeseen)
+
+    @app.post("/v1/{pipeline}/predict", openapi_extra=_predict_docs(service), summary="Predict")
+    async def predict(pipeline: str, request: Request) -> Response:
+        _check_name(service, pipeline)
+        body = schema.parsed(await _body(request))
+        champion = _champion(service)
+        service.log.check()
+        asked, received_at = service.schema.asked(body), clock.now(service.root)
+        if len(asked.rows) <= INLINE_ROWS:
+            answered = service.answer(champion, asked)
+        else:
+            answered = await anyio.to_thread.run_sync(service.answer, champion, asked)
+        found: list[dict[str, Any]] = [{"prediction": value} for value in answered.predictions]
+        if not asked.dry_run:
+            ids = await service.recorded(champion, asked, answered, received_at)
+            found = [{"id": id} | one for id, one in zip(ids, found)]
+        return _json(_signed(service, champion) | {"predictions": found})
+
+    @app.post("/v1/{pipeline}/outcomes", status_code=202, openapi_extra=_outcome_docs(service), summary="Report")
+    async def outcomes(pipeline: str, request: Request) -> Response:
+        _check_name(service, pipeline)
+        told = service.schema.told(schema.parsed(await _body(request)))
+        service.log.check()
+        ids = await service.told(told, clock.now(service.root))
+        return _json({"pipeline": service.name, "environment": service.environment, "accepted": ids}, 202)
+
+    @app.get("/v1/{pipeline}", summary="Model, package and schema")
+    async def described(pipeline: str) -> Response:
+        _check_name(service, pipeline)
+        return _json(service.described())
+
+    @app.get("/health", summary="Whether it can answer")
+    async def health() -> Response:
+        found = await anyio.to_thread.run_sync(service.health)
+        return _json(found, 200 if found["status"] == "ready" else 503)
+
+    app.openapi = lambda: _documented(app, service)  # type: ignore[method-assign]
+    return app
+
+
+class _Farewell:
+    """While draining, every answer closes its connection, so that the next request finds the next process."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app, self.service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start" and self.service.draining:
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await self.app(scope, receive, closing)
+
+
+async def _body(request: Request) -> bytes:
+    """The whole body, if it is JSON and not too large, however it is sent."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(415, f"The body is {kind or 'of no type'}; send application/json.")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > MAX_BODY:
+        raise HTTPException(413, f"The body has {int(declared):,} bytes; the most is {MAX_BODY:,}.")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise HTTPException(413, f"The body has more than {MAX_BODY:,} bytes.")
+    return bytes(body)
+
+
+def _check_name(service: Service, pipeline: str) -> None:
+    if pipeline != service.name:
+        raise HTTPException(404, f"There is no pipeline {pipeline[:80]!r} here; this service serves {service.name}.")
+
+
+def _champion(service: Service) -> Champion:
+    champion = service.watch.current
+    if champion is None:
+        failure = service.watch.failure
+        why = f" The last one did not load: {failure.message}" if failure else ""
+        name, where = service.name, service.environment
+        raise NotFound(
+            f"{name} has no model of package {service.package.version} to serve in {where} yet.{why}",
+            remedy=f"Run `assay train {name} --environment {where}`.",
+        )
+    return champion
+
+
+def _signed(service: Service, champion: Champion) -> dict[str, Any]:
+    return {
+        "pipeline": service.name, "environment": service.environment,
+        "model": champion.digest, "package": service.package.digest,
+    }  # fmt: skip
+
+
+# ---- refusals -----------------------------------------------------------------------------------------------------
+
+
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), status, headers, "application/json")
+
+
+def _problem(status: int, kind: str, message: str, fields: Sequence[tuple[str, str]] = (), retry: int = 0) -> Response:
+    named = [{"field": path, "problem": what} for path, what in fields]
+    error = {"error": {"type": kind, "message": message, "fields": named}}
+    return _json(error, status, {"retry-after": str(retry)} if retry else None)
+
+
+async def _http_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    response = _problem(error.status_code, _KINDS.get(error.status_code, "refused"), str(error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _rejected(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Rejected)
+    return _problem(error.status, _KINDS.get(error.status, "invalid"), str(error), error.problems)
+
+
+async def _full(_: Request, __: Exception) -> Response:
+    return _problem(429, "busy", "Too many records wait for the disk. Nothing was recorded: send it again.", retry=1)
+
+
+async def _unavailable(_: Request, error: Exception) -> Response:
+    """No model yet, or features that cannot be looked up: not the caller's fault, and it may pass."""
+    if isinstance(error, NotFound | Unreachable):
+        return _problem(503, "unavailable", str(error), retry=5)
+    return _problem(500, "failed", str(error))
+
+
+async def _unrecorded(_: Request, error: Exception) -> Response:
+    return _problem(503, "unrecorded", f"The disk would not take the records: {error}. Nothing was answered.", retry=5)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return _problem(400, "malformed", "The body ended too early.")
+
+
+async def _unforeseen(_: Request, error: Exception) -> Response:
+    return _problem(500, "failed", f"{type(error).__name__}: the service's log says more.")
+
+
+# ---- what /openapi.json says --------------------------------------------------------------------------------------
+
+
+def _documented(app: FastAPI, service: Service) -> dict[str, Any]:
+    """FastAPI's document, with the contract's own examples: FastAPI would leave out what is null in them."""
+    found = FastAPI.openapi(app)
+    content = found["paths"]["/v1/{pipeline}/predict"]["post"]["requestBody"]["content"]["application/json"]
+    content["examples"] = {
+        example["application"]: {"value": {"rows": [example["request"]], "dry_run": True}}
+        for example in service.manifest["examples"]
+    }
+    return found
+
+
+def _predict_docs(service: Service) -> dict[str, Any]:
+    fields = {name: schema.json_schema(dtype) for name, dtype in service.schema.request.items()}
+    given = _object({name: {"type": ["number", "string", "boolean", "null"]} for name in service.schema.features})
+    row = _object(fields | {"features": given}) | {"required": list(fields)}
+    rows = {"type": "array", "items": row, "minItems": 1, "maxItems": schema.MAX_ROWS}
+    body = _object({"rows": rows, "row": row, "dry_run": {"type": "boolean", "default": False}})
+    body["oneOf"] = [{"required": ["rows"]}, {"required": ["row"]}]
+    prediction = _object({"id": {"type": "string"}, "prediction": {"type": "number"}})
+    named = {name: {"type": "string"} for name in ("pipeline", "environment", "model", "package")}
+    answer = _object(named | {"predictions": {"type": "array", "items": prediction}})
+    return _docs(service, body) | {"responses": _responses("200", "One prediction a row, in order.", answer)}
+
+
+def _outcome_docs(service: Service) -> dict[str, Any]:
+    fields = {name: schema.json_schema(dtype) for name, dtype in service.schema.outcome.items()}
+    outcome = _object({"prediction_id": {"type": ["string", "null"]}} | fields)
+    many = {"type": "array", "items": outcome, "minItems": 1, "maxItems": schema.MAX_ROWS}
+    body = _object({"outcomes": many}) | {"required": ["outcomes"]}
+    named = {name: {"type": "string"} for name in ("pipeline", "environment")}
+    answer = _object(named | {"accepted": {"type": "array", "items": {"type": "string"}}})
+    return _docs(service, body) | {"responses": _responses("202", "On disk.", answer)}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _docs(service: Service, body: dict[str, Any]) -> dict[str, Any]:
+    path = {"name": "pipeline", "in": "path", "required": True, "schema": {"type": "string", "enum": [service.name]}}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": body}}}, "parameters": [path]}
+
+
+def _responses(status: str, description: str, answer: dict[str, Any]) -> dict[str, Any]:
+    refusals = {
+        "400": "Not JSON, or JSON that can be read in two ways.", "404": "Another pipeline.", "413": "Too large.",
+        "415": "Not application/json.", "422": "A field is wrong; it is named.", "429": "Busy: come again.",
+        "503": "No model, features or disk at the moment: come again.",
+    }  # fmt: skip
+    good = {"description": description, "content": {"application/json": {"schema": answer}}}
+    return {status: good} | {code: {"description": text} for code, text in refusals.items()}

@@ -1,0 +1,158 @@
+"""The model that serves: whichever the alias ``champion`` points at, loaded beside the old one and swapped in one step.
+
+A process serves one package, so only models of that package are loaded. While the alias points at another one's model
+(the new package's process is taking over, or a package was rolled back), the last champion of this package goes on:
+what serves is a function of the ledger, and a restart finds the same.
+
+A model that does not load leaves the old one serving, is named in ``/health``, and is in the ledger, once. What only
+lacks something outside the model (features that nobody has materialised yet) is tried again without a word there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flows.building import artifact
+from store import blobs, clock, ledger
+from store.actions import LoadRefused, ModelServed
+from store.errors import AssayError, NotFound, Unreachable
+from store.layout import Root
+from store.registry import history, models
+from store.registry.packages import Package
+
+POLL_SECONDS = 0.5
+RETRY_SECONDS = 30.0
+ACTOR = "service"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A loaded model. ``since``: store time of its promotion, UTC."""
+
+    model: Any
+    digest: str
+    version: str
+    since: datetime
+    metric: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the model that should serve does not."""
+
+    digest: str
+    message: str
+    retry_at: float
+
+
+class Watch:
+    """Keeps ``current`` at the champion. Readers take the reference once and use it to the end."""
+
+    def __init__(
+        self, root: Root, package: Package, environment: str, trusted: list[str], warm: Callable[[Any], None]
+    ) -> None:
+        self.current: Champion | None = None
+        self.failure: Failure | None = None
+        self.ready = threading.Event()
+        self._root, self._package, self._environment = root, package, environment
+        self._trusted, self._warm = trusted, warm
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="assay-champion")
+
+    def start(self) -> None:
+        """Look once, then keep looking."""
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def look(self) -> None:
+        """Load what should serve, if it does not yet."""
+        reign = self._reign()
+        if reign is None or (self.current and self.current.digest == reign.digest):
+            self.failure = None
+        elif not self._failed(reign.digest):
+            self._load(reign)
+
+    def _run(self) -> None:
+        while not self._stop.wait(POLL_SECONDS):
+            try:
+                self.look()
+            except Exception as error:  # a damaged ledger must not end the watch: it says so until it is mended
+                _log.warning("cannot look for the champion: %s", error)
+                self.failure = Failure("", f"{type(error).__name__}: {error}", 0.0)
+
+    def _reign(self) -> history.Reign | None:
+        """The newest reign of a model that this package trained."""
+        reigns = history.reigns(self._root, self._package.pipeline, self._environment)
+        known = {model.digest: model for model in models.listed(self._root, self._package.pipeline, self._environment)}
+        mine = [r for r in reigns if r.digest in known and known[r.digest].body.package == self._package.digest]
+        return mine[-1] if mine else None
+
+    def _failed(self, digest: str) -> bool:
+        return self.failure is not None and self.failure.digest == digest and time.monotonic() < self.failure.retry_at
+
+    def _load(self, reign: history.Reign) -> None:
+        found = models.get(self._root, self._package.pipeline, self._environment, reign.digest)
+        try:
+            data = blobs.get(self._root, reign.digest)
+            model = artifact.loads(data, trusted=self._trusted, package=self._package.pipeline)
+        except Exception as error:
+            self._refuse(reign.digest, error)
+            return
+        try:
+            self._warm(model)
+        except (NotFound, Unreachable) as error:
+            self.failure = Failure(reign.digest, str(error), time.monotonic() + POLL_SECONDS)
+            return
+        except Exception as error:
+            self._refuse(reign.digest, error)
+            return
+        body = found.body
+        previous, self.current = self.current, Champion(
+            model, reign.digest, found.version, reign.start, body.metric, body.value, body.low, body.high
+        )
+        self.failure = None
+        self.ready.set()
+        served = ModelServed(self._package.digest, previous.digest if previous else None, _process())
+        self._record("model.served", served, reign.digest)
+
+    def _refuse(self, digest: str, error: Exception) -> None:
+        """Go on with what there is, and say so."""
+        message = str(error) if isinstance(error, AssayError) else f"{type(error).__name__}: {error}"
+        _log.warning("model %s does not load: %s", digest[:8], message)
+        self.failure = Failure(digest, message, time.monotonic() + RETRY_SECONDS)
+        known = {"subject": self._package.pipeline, "digest": digest, "environment": self._environment}
+        if not ledger.find(self._root, action="model.load_refused", **known):
+            serving = self.current.digest if self.current else None
+            self._record("model.load_refused", LoadRefused(serving, message), digest)
+
+    def _record(self, action: str, payload: ModelServed | LoadRefused, digest: str) -> None:
+        """Into the ledger; a ledger that cannot be written does not keep a model from serving."""
+        try:
+            ledger.append(
+                self._root, action, payload, subject=self._package.pipeline, digest=digest,
+                environment=self._environment, actor=ACTOR, now=clock.now(self._root),
+            )  # fmt: skip
+        except (AssayError, OSError) as error:
+            _log.warning("%s of %s is not in the ledger: %s", action, digest[:8], error)
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

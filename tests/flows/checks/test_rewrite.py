@@ -1,0 +1,58 @@
+"""Facts made otherwise."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from flows.checks import rewrite
+from tests.flows.checks import shop
+
+CUTOFF = shop.START + 20 * shop.DAY + timedelta(hours=7)
+FACTS = shop.facts()
+
+
+@pytest.mark.parametrize("group", [shop.SALES, shop.ORDERS, shop.OUTCOMES], ids=lambda group: group.name)
+def test_what_was_known_before_stays_and_most_of_the_rest_changes(group):
+    rows, past = FACTS[group.name], pl.col("known_time") < CUTOFF
+    other = rewrite.otherwise(group, rows, rewrite.known_from(CUTOFF), spared=("order_id",))
+
+    assert_frame_equal(other.filter(past), rows.filter(past))
+    assert other.filter(~past).join(rows, on=rows.columns, how="semi").height == 0
+    assert 0.8 < other.filter(~past).height / rows.filter(~past).height < 1.2
+
+
+def test_late_rows_happened_before_the_cutoff_and_became_known_when_told():
+    known = (CUTOFF, CUTOFF + rewrite.MICROSECOND)
+    late = rewrite.late(shop.SALES, FACTS["sales"], CUTOFF, known, recent=shop.DAY)
+
+    assert rewrite.LATE_ROWS <= late.height < 1.1 * rewrite.LATE_ROWS
+    assert late["event_time"].max() < CUTOFF
+    assert set(late["known_time"]) == set(known)
+    assert late.is_unique().all()
+
+
+def test_a_key_that_is_there_once_gets_no_second_row():
+    rows = FACTS["orders"]
+    late = rewrite.late(shop.ORDERS, rows, CUTOFF, (CUTOFF,), recent=shop.DAY)
+    other = rewrite.otherwise(shop.ORDERS, rows, rewrite.known_from(CUTOFF))
+
+    assert pl.concat([other, late])["order_id"].is_unique().all()
+
+
+def test_nulls_go_only_where_nulls_are_already():
+    rows, future = FACTS["sales"], rewrite.known_from(CUTOFF)
+    holey = rows.with_columns(pl.when(pl.int_range(pl.len()) > 5).then("amount").alias("amount"))
+
+    assert rewrite.otherwise(shop.SALES, rows, future)["amount"].null_count() == 0
+    assert rewrite.otherwise(shop.SALES, holey, future)["amount"].null_count() > 50
+
+
+def test_a_stamped_value_is_its_own_known_time_to_the_microsecond():
+    rows = FACTS["sales"].with_columns(pl.col("known_time") + timedelta(microseconds=1))
+    stamped = rewrite.stamped(shop.SALES, rows, times=True)
+
+    assert stamped["amount"].cast(pl.Int64).to_list() == rows["known_time"].to_physical().to_list()

@@ -1,0 +1,64 @@
+"""Nothing reaches production that was not tried against its applications' contract and approved."""
+
+import dataclasses
+
+import pytest
+
+from flows import deliver
+from store import blobs, ledger
+from store.errors import GateFailed, NotFound
+from store.registry import aliases, models, packages
+
+
+@pytest.fixture
+def undelivered(delivered_copy):
+    """A second package of arrival_minutes, published and nowhere delivered; its contract may be replaced."""
+
+    def publish(version: str, **changes):
+        first = packages.get(delivered_copy, "arrival_minutes", "1.0.0")
+        manifest = first.manifest(delivered_copy) | {"version": version} | changes
+        body = dataclasses.replace(first.body, version=version, manifest=blobs.put_json(delivered_copy, manifest))
+        data = blobs.get(delivered_copy, first.digest)
+        evidence = blobs.get_json(delivered_copy, first.body.evidence)
+        other = data + b"\0" * len(version)  # zip tolerates a tail: other bytes, the same code
+        evidence["gate_model"]["package"] = blobs.digest(other)
+        body = dataclasses.replace(body, wheel=blobs.digest(other), evidence=blobs.put_json(delivered_copy, evidence))
+        return packages.publish(delivered_copy, "arrival_minutes", other, body, actor="test", now=first.published_at)
+
+    return publish
+
+
+def test_delivered_means_tried_in_test_approved_and_in_production(delivered):
+    """The ledger tells the way in order."""
+    for pipeline in ("flight_delay", "arrival_minutes"):
+        package = packages.get(delivered, pipeline)
+        way = [row.action for row in ledger.find(delivered, subject=pipeline, digest=package.digest)]
+        wanted = ["package.published", "package.delivered", "package.tried", "package.approved", "package.delivered"]
+        assert way == wanted
+        assert models.champion(delivered, pipeline, "test").body.gate
+
+
+def test_without_approval_it_waits_in_test(delivered_copy, undelivered):
+    """Production is unchanged, and the sentence says how to approve."""
+    package = undelivered("2.0.0")
+    found = deliver.run(delivered_copy, "arrival_minutes", "2.0.0")
+    assert found.state == "waiting for approval"
+    assert "--approve" in found.sentence
+    assert aliases.current(delivered_copy, "arrival_minutes", "test", "deployed") == package.digest
+    assert packages.deployed(delivered_copy, "arrival_minutes", "production").version == "1.0.0"
+
+
+def test_a_broken_contract_stops_at_test(delivered_copy, undelivered):
+    """An application that relies on something else is named with the number it got."""
+    example = packages.get(delivered_copy, "arrival_minutes").manifest(delivered_copy)["examples"][0]
+    undelivered("3.0.0", examples=[example | {"low": 1000.0, "high": 2000.0}])
+    with pytest.raises(GateFailed, match=r"gates: predicted .* relied on 1000\.0"):
+        deliver.run(delivered_copy, "arrival_minutes", "3.0.0", approve=True, reason="hurry")
+    assert packages.deployed(delivered_copy, "arrival_minutes", "production").version == "1.0.0"
+    assert ledger.rows(delivered_copy)[-1].body.passed is False
+
+
+def test_an_unknown_version_is_named_with_those_that_exist(delivered_copy):
+    """A near miss is offered."""
+    with pytest.raises(NotFound, match=r"Known: 1\.0\.0"):
+        deliver.run(delivered_copy, "arrival_minutes", "1.0.1")

@@ -1,0 +1,64 @@
+"""Worlds that are expensive to make: made once a session, copied by who wants to write.
+
+``delivered`` is real throughout: flights of seven weeks, both pipelines through the real gate, delivered over HTTP, trained in production.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from flows import deliver, ingest, integrate, train
+from store import clock
+from store.layout import Root
+
+START = datetime(2013, 1, 1, tzinfo=UTC)
+NOW = datetime(2013, 2, 18, tzinfo=UTC)
+PIPELINES = ("flight_delay", "arrival_minutes")
+HOUR = timedelta(hours=1)
+
+
+def ingested(folder: Path) -> Root:
+    """A simulated root with the flights and weather of 2013 from January to 18 February, a Monday."""
+    root = Root.open(folder)
+    clock.move(root, NOW)
+    ingest.run(root, start=START)
+    return root
+
+
+@pytest.fixture(scope="session")
+def delivered(tmp_path_factory: pytest.TempPathFactory) -> Root:
+    """Both pipelines integrated, delivered and trained in production. Read it only."""
+    root = ingested(tmp_path_factory.mktemp("delivered") / "root")
+    for pipeline in PIPELINES:
+        integrate.run(root, pipeline)
+        deliver.run(root, pipeline, approve=True, reason="a test approves")
+        train.run(root, pipeline, reason="a test trains")
+    return root
+
+
+@pytest.fixture
+def delivered_copy(delivered: Root, tmp_path: Path) -> Root:
+    """A copy of ``delivered`` to write into."""
+    return copied(delivered, tmp_path / "root")
+
+
+def copied(root: Root, target: Path) -> Root:
+    """The whole root at another place."""
+    shutil.copytree(root.path, target)
+    return Root.open(target)
+
+
+@pytest.fixture
+def later(delivered_copy: Root) -> Iterator[Callable[[timedelta], datetime]]:
+    """Moves the copy's clock on and returns the new time."""
+
+    def move(by: timedelta) -> datetime:
+        clock.move(delivered_copy, clock.now(delivered_copy) + by)
+        return clock.now(delivered_copy)
+
+    yield move
