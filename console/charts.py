@@ -19,9 +19,13 @@ from console.pages.parts import words
 from console.pages.parts.distribution import NOW, THEN, Distribution
 
 CHAMPION, CHALLENGER, BASELINE, ALARM, QUIET, SERVED = "#3d7fc4", "#b5529c", "#7d8794", "#d2571b", "#3f8fa8", "#c8871a"
-CELL = "cell"
-SHOWN_WEEKS, LINE = 26, 52
-WEEK = "%d %b"
+MODELS = {"champion": (CHAMPION, "circle"), "baseline": (BASELINE, "square")}
+FALLEN = {"fallen": (ALARM, "triangle-up"), "not surely": (BASELINE, "circle")}
+OUTCOMES = {"promoted": (CHALLENGER, "diamond"), "kept": (CHAMPION, "circle")}
+WHEN = {THEN: (BASELINE, "square"), NOW: (SERVED, "circle")}
+CELL, SHOWN_WEEKS, LINE = "cell", 26, 46
+WEEK, ISO, BARE = "%d %b", "%Y-%m-%dT%H:%M:%S+00:00", "replace(datum.label, '0.', '.')"
+"""Weeks on an axis, a week's end as the URL has it, and axis labels as numbers are told elsewhere: .742, +.012."""
 
 
 def heat(
@@ -29,121 +33,79 @@ def heat(
 ) -> alt.LayerChart:
     """Feature × week: how near each score is to its threshold; a triangle where it is above. A click selects a cell.
 
-    ``scores`` of ``views.SCORES``, ``marks`` of ``views.MARKS``; ``features`` in the order they are drawn; ``chosen``: the feature and
-    the end of the week that are outlined.
+    ``scores`` of ``views.SCORES``, ``marks`` of ``views.MARKS``; ``features`` in the order they are drawn; ``chosen``: the
+    feature and the end of the week that are outlined.
     """
-    frame = scores.filter(pl.col("end") > scores["end"].max() - timedelta(days=7 * SHOWN_WEEKS)).with_columns(  # type: ignore[operator]
-        week=pl.col("end").dt.strftime("%Y-%m-%dT%H:%M:%S+00:00"),
-        state=pl.when("drifted").then(pl.lit("above")).otherwise(pl.lit("below")),
+    last: datetime = max(scores["end"])
+    state = pl.when("drifted").then(pl.lit("above")).otherwise(pl.lit("below")).alias("state")
+    frame = scores.filter(pl.col("end") > last - timedelta(weeks=SHOWN_WEEKS)).with_columns(
+        state, pl.col("end").dt.strftime(ISO).alias("week")
     )
-    starts = sorted(set(frame["start"].to_list()))
-    axis = alt.Axis(
-        values=[_moment(start) for start in starts],
-        format=WEEK,
-        labelOverlap=True,
-        grid=False,
-        title="week beginning (UTC)",
-    )
-    x = alt.X(
-        "start:T", scale=alt.Scale(type="utc", domain=[_moment(starts[0]), _moment(frame["end"].max())], nice=False), axis=axis
-    )  # type: ignore[arg-type]
-    y = alt.Y(
-        "feature:N",
-        sort=list(features),
-        title=None,
-        axis=alt.Axis(labelLimit=170, grid=False, ticks=False, domain=False),
-    )
-    base = alt.Chart(frame)
-    cells = base.mark_rect(cursor="pointer", stroke=BASELINE, strokeOpacity=0.25, strokeWidth=0.7).encode(
+    starts = sorted(set(frame["start"]))
+    said = "week beginning (UTC) · darker: nearer to its threshold · ▲: above"
+    axis = alt.Axis(values=[_moment(one) for one in starts], format=WEEK, labelOverlap=True, grid=False, title=said)
+    x = alt.X("start:T", axis=axis, scale=alt.Scale(type="utc", domain=[_moment(starts[0]), _moment(last)], nice=False))
+    y = alt.Y("feature:N", sort=list(features), title=None, axis=_names(170))
+    near = alt.Scale(domain=[0, 0.999, 1, 2], range=[0.03, 0.5, 0.72, 1], clamp=True)
+    cells = alt.Chart(frame).mark_rect(cursor="pointer").encode(
         x=x, x2="end:T", y=y,
-        color=alt.Color("state:N", scale=alt.Scale(domain=["below", "above"], range=[QUIET, ALARM]), legend=alt.Legend(title="score against threshold")),
-        opacity=alt.Opacity("ratio:Q", scale=alt.Scale(domain=[0, 0.999, 1, 2], range=[0.03, 0.5, 0.72, 1], clamp=True), legend=None),
-        tooltip=_cell_tooltip(),
+        color=alt.Color("state:N", scale=alt.Scale(domain=["below", "above"], range=[QUIET, ALARM]), legend=None),
+        opacity=alt.Opacity("ratio:Q", scale=near, legend=None),
+        tooltip=[
+            "feature:N", _date("start", "week from"), _number("score"), _number("threshold"),
+            _number("ratio", ".2f", "of threshold"), _number("null_share", ".1%", "missing"), _number("rows", ",", "rows served"),
+        ],
     ).add_params(alt.selection_point(name=CELL, fields=["feature", "week"], empty=False, toggle=False))  # fmt: skip
-    middle = base.transform_filter("datum.drifted").transform_calculate(
-        middle="(toNumber(datum.start) + toNumber(datum.end)) / 2"
-    )
-    over = middle.mark_point(shape="triangle-up", filled=True, size=52, color="white", opacity=1, tooltip=False).encode(
-        x=alt.X("middle:T"), y=y
-    )
-    outline = base.transform_filter(
-        (alt.datum.feature == chosen[0]) & (alt.datum.week == chosen[1].strftime("%Y-%m-%dT%H:%M:%S+00:00"))
-    )
-    ring = outline.mark_rect(filled=False, stroke=SERVED, strokeWidth=3, strokeOpacity=1).encode(x=x, x2="end:T", y=y)
-    layers = alt.layer(cells, over, ring, *_rules(marks, starts[0], frame["end"].max()))
+    middle = "(toNumber(datum.start) + toNumber(datum.end)) / 2"
+    over = alt.Chart(frame).transform_filter("datum.drifted").transform_calculate(middle=middle)
+    triangles = over.mark_point(shape="triangle-up", filled=True, size=52, color="white", opacity=1, tooltip=False)
+    picked = frame.filter(pl.col("feature") == chosen[0], pl.col("end") == chosen[1])
+    ring = alt.Chart(picked).mark_rect(filled=False, stroke=SERVED, strokeWidth=3).encode(x=x, x2="end:T", y=y)
+    layers = alt.layer(cells, triangles.encode(x="middle:T", y=y), ring, *_rules(marks, starts[0], last))
     return _themed(layers, _heat_finding(frame)).properties(height=alt.Step(23))
 
 
-def distribution(found: Distribution, label: str) -> alt.LayerChart | alt.Chart:
-    """One feature then (the champion's reference) and now (served in the week ``label``)."""
-    return _members(found, label) if found.kind == "categorical" else _histogram(found, label)
+def distribution(found: Distribution, week: str) -> alt.LayerChart | alt.Chart:
+    """One feature then (the champion's reference) and now (served in the week ``week``)."""
+    return _members(found, week) if found.kind == "categorical" else _histogram(found, week)
 
 
 def performance(frame: pl.DataFrame, marks: pl.DataFrame, metric: str) -> alt.LayerChart:
     """The champion and a baseline of recent rows, by week. ``frame`` of ``views.PERFORMANCE``."""
     long = frame.unpivot(["champion", "baseline"], index=["end", "matured"], variable_name="model", value_name="value")
-    newest = frame.row(-1, named=True)
-    said = words.metric(metric)
-    x, y = (
-        _week_axis(frame),
-        alt.Y("value:Q", title=said, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=5, format=".3~r")),
-    )
-    tooltip = [alt.Tooltip("end:T", title="week to", format="%Y-%m-%d"), alt.Tooltip("model:N"), alt.Tooltip("value:Q", title=said, format=".4f"),
-               alt.Tooltip("matured:Q", title="matured rows", format=",")]  # fmt: skip
-    color = alt.Color(
+    newest, said = frame.row(-1, named=True), words.metric(metric)
+    axis = alt.Axis(tickCount=5, format=".3~r", labelExpr=BARE)
+    color, shape = _roles("model", MODELS)
+    tooltip = [
+        _date("end", "week to"),
         "model:N",
-        scale=alt.Scale(domain=["champion", "baseline"], range=[CHAMPION, BASELINE]),
-        legend=alt.Legend(title=None),
-    )
-    shape = alt.Shape(
-        "model:N",
-        scale=alt.Scale(domain=["champion", "baseline"], range=["circle", "square"]),
-        legend=alt.Legend(title=None),
-    )
-    lines = alt.Chart(long).mark_line(strokeWidth=2.5).encode(x=x, y=y, color=color)
-    points = (
-        alt.Chart(long)
-        .mark_point(filled=True, size=60, opacity=1)
-        .encode(x=x, y=y, color=color, shape=shape, tooltip=tooltip)
-    )
-    title = f"{said} {words.value(newest['champion'])} against a baseline's {words.value(newest['baseline'])} in the week to {newest['end']:%Y-%m-%d}"
-    return _themed(alt.layer(lines, points, *_rules(marks, frame["end"][0], frame["end"].max())), title).properties(
-        height=230
-    )
+        _number("value", ".4f", said),
+        _number("matured", ",", "matured rows"),
+    ]
+    y = alt.Y("value:Q", title=said, scale=alt.Scale(zero=False), axis=axis)
+    base = alt.Chart(long).encode(x=_week_axis(frame), y=y, color=color)
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(shape=shape, tooltip=tooltip)
+    values = f"{said} {words.value(newest['champion'])} against a baseline's {words.value(newest['baseline'])}"
+    layers = alt.layer(*_rules(marks, frame["end"][0], frame["end"][-1]), base.mark_line(strokeWidth=2.5), points)
+    return _themed(layers, f"{values} in the week to {newest['end']:%Y-%m-%d}").properties(height=330)
 
 
 def advantage(frame: pl.DataFrame, marks: pl.DataFrame, metric: str, margin: float) -> alt.LayerChart:
     """How much better the baseline is, by week, with its 95% interval: wholly above the margin, performance has fallen."""
-    said = words.metric(metric)
-    shown = frame.drop_nulls(["low", "high"]).with_columns(
-        state=pl.when("fallen").then(pl.lit("fallen")).otherwise(pl.lit("not surely"))
-    )
-    x = _week_axis(frame)
-    color = alt.Color(
-        "state:N",
-        scale=alt.Scale(domain=["fallen", "not surely"], range=[ALARM, BASELINE]),
-        legend=alt.Legend(title=None),
-    )
-    shape = alt.Shape(
-        "state:N",
-        scale=alt.Scale(domain=["fallen", "not surely"], range=["triangle-up", "circle"]),
-        legend=alt.Legend(title=None),
-    )
-    tooltip = [alt.Tooltip("end:T", title="week to", format="%Y-%m-%d"), alt.Tooltip("advantage:Q", format="+.4f"), alt.Tooltip("low:Q", format="+.4f"),
-               alt.Tooltip("high:Q", format="+.4f"), alt.Tooltip("state:N")]  # fmt: skip
-    y = alt.Y("low:Q", title=f"baseline better by ({said})", axis=alt.Axis(tickCount=5, format="+.3~f"))
-    bars = alt.Chart(shown).mark_rule(strokeWidth=2.5).encode(x=x, y=y, y2="high:Q", color=color, tooltip=tooltip)
-    points = (
-        alt.Chart(shown)
-        .mark_point(filled=True, size=80, opacity=1)
-        .encode(x=x, y="advantage:Q", color=color, shape=shape, tooltip=tooltip)
-    )
-    down = int(shown["fallen"].sum())
-    title = f"The baseline was surely better, by more than {words.value(margin)}, in {down} of {words.count(shown.height, 'week')}"
-    lines = [*_level(0.0, "as good", dashed=False), *_level(margin, f"margin {words.value(margin, sign=True)}")]
-    return _themed(
-        alt.layer(*lines, bars, points, *_rules(marks, frame["end"][0], frame["end"].max(), labels=False)), title
-    ).properties(height=230)
+    state = pl.when("fallen").then(pl.lit("fallen")).otherwise(pl.lit("not surely")).alias("state")
+    shown = frame.drop_nulls(["low", "high"]).with_columns(state)
+    color, shape = _roles("state", FALLEN)
+    axis = alt.Axis(tickCount=5, format="+.3~f", labelExpr=BARE)
+    tooltip = [_date("end", "week to"), *(_number(name, "+.4f") for name in ("advantage", "low", "high")), "state:N"]
+    base = alt.Chart(shown).encode(x=_week_axis(frame), color=color, tooltip=tooltip)
+    low = alt.Y("low:Q", title=f"baseline better by ({words.metric(metric)})", axis=axis)
+    bars = base.mark_rule(strokeWidth=2.5).encode(y=low, y2="high:Q")
+    points = base.mark_point(filled=True, size=80, opacity=1).encode(y="advantage:Q", shape=shape)
+    many = f"{int(shown['fallen'].sum())} of {words.count(shown.height, 'week')}"
+    lines = [*_level(0.0, "as good"), *_level(margin, f"margin {words.value(margin, sign=True)}")]
+    layers = alt.layer(*lines, *_rules(marks, frame["end"][0], frame["end"][-1]), bars, points)
+    title = f"The baseline was surely better, by more than {words.value(margin)}, in {many}"
+    return _themed(layers, title).properties(height=330)
 
 
 def comparisons(frame: pl.DataFrame, metric: str, margin: float) -> alt.LayerChart:
@@ -151,166 +113,143 @@ def comparisons(frame: pl.DataFrame, metric: str, margin: float) -> alt.LayerCha
 
     ``frame``: label str, outcome str (promoted or kept), difference, low, high f64, rows i64; newest first.
     """
-    said, order = words.metric(metric), frame["label"].to_list()
-    color = alt.Color(
-        "outcome:N",
-        scale=alt.Scale(domain=["promoted", "kept"], range=[CHALLENGER, CHAMPION]),
-        legend=alt.Legend(title="who serves"),
-    )
-    shape = alt.Shape(
-        "outcome:N",
-        scale=alt.Scale(domain=["promoted", "kept"], range=["diamond", "circle"]),
-        legend=alt.Legend(title="who serves"),
-    )
-    tooltip = [alt.Tooltip("label:N", title="training"), alt.Tooltip("outcome:N"), alt.Tooltip("difference:Q", format="+.4f"),
-               alt.Tooltip("low:Q", format="+.4f"), alt.Tooltip("high:Q", format="+.4f"), alt.Tooltip("rows:Q", format=",")]  # fmt: skip
+    color, shape = _roles("outcome", OUTCOMES)
+    numbers = [_number(name, "+.4f") for name in ("difference", "low", "high")]
     base = alt.Chart(frame).encode(
-        y=alt.Y("label:N", sort=order, title=None, axis=alt.Axis(labelLimit=120, grid=False, ticks=False, domain=False))
-    )
-    bars = base.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", title=f"challenger better by ({said})", axis=alt.Axis(format="+.3~f", tickCount=6)),
-        x2="high:Q",
-        color=color,
-        tooltip=tooltip,
-    )
-    points = base.mark_point(filled=True, size=130, opacity=1).encode(
-        x="difference:Q", color=color, shape=shape, tooltip=tooltip
-    )
-    lines = [*_upright(0.0, "as good", dashed=False), *_upright(margin, f"margin {words.value(margin, sign=True)}")]
-    return _themed(alt.layer(*lines, bars, points), _comparison_finding(frame, said, margin)).properties(
-        height=alt.Step(44)
-    )
-
-
-def _histogram(found: Distribution, label: str) -> alt.LayerChart:
-    x = alt.X(
-        "low:Q", title=found.feature, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False, tickCount=8)
-    )
-    y = alt.Y("share:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=4))
-    color = alt.Color(
-        "when:N", scale=alt.Scale(domain=[THEN, NOW], range=[BASELINE, SERVED]), legend=alt.Legend(title=None)
-    )
-    tooltip = [alt.Tooltip("when:N"), alt.Tooltip("low:Q", title="from", format=",.4~g"), alt.Tooltip("high:Q", title="to", format=",.4~g"),
-               alt.Tooltip("share:Q", format=".2%")]  # fmt: skip
-    last = found.frame.group_by("when", maintain_order=True).last().with_columns(low="high")
-    steps = pl.concat([found.frame, last.select(found.frame.columns)])
-    then = alt.Chart(steps.filter(pl.col("when") == THEN)).mark_area(interpolate="step-after", opacity=0.38)
-    now = alt.Chart(steps.filter(pl.col("when") == NOW)).mark_line(interpolate="step-after", strokeWidth=2.5)
-    both = [one.encode(x=x, y=y, color=color, tooltip=tooltip) for one in (then, now)]
-    title = f"{found.feature}: median {found.now:,.3g} now ({label}), {found.then:,.3g} then (training)"
-    return _themed(alt.layer(*both), title).properties(height=300)
-
-
-def _members(found: Distribution, label: str) -> alt.Chart:
-    color = alt.Color(
-        "when:N", scale=alt.Scale(domain=[THEN, NOW], range=[BASELINE, SERVED]), legend=alt.Legend(title=None)
-    )
-    chart = alt.Chart(found.frame).mark_bar(cornerRadiusEnd=2).encode(
-        y=alt.Y("member:N", sort=None, title=found.feature, axis=alt.Axis(ticks=False, domain=False)),
-        yOffset=alt.YOffset("when:N", sort=[THEN, NOW]),
-        x=alt.X("share:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=5)),
-        color=color,
-        tooltip=[alt.Tooltip("member:N"), alt.Tooltip("when:N"), alt.Tooltip("share:Q", format=".2%")],
+        y=alt.Y("label:N", sort=frame["label"].to_list(), title=None, axis=_names(120)), color=color,
+        tooltip=[alt.Tooltip("label:N", title="training"), "outcome:N", *numbers, _number("rows", ",")],
     )  # fmt: skip
-    title = (
-        f"{found.feature}: {found.moved} moved most, {found.now:.1%} now ({label}), {found.then:.1%} then (training)"
-    )
-    return _themed(chart, title).properties(height=alt.Step(13))
+    axis = alt.Axis(format="+.3~f", tickCount=6, labelExpr=BARE)
+    low = alt.X("low:Q", title=f"challenger better by ({words.metric(metric)})", axis=axis)
+    bars = base.mark_rule(strokeWidth=3).encode(x=low, x2="high:Q")
+    points = base.mark_point(filled=True, size=130, opacity=1).encode(x="difference:Q", shape=shape)
+    lines = [
+        *_level(0.0, "as good", upright=True),
+        *_level(margin, f"margin {words.value(margin, sign=True)}", upright=True),
+    ]
+    title = _comparison_finding(frame, words.metric(metric), margin)
+    return _themed(alt.layer(*lines, bars, points), title).properties(height=165 + 44 * frame.height)
 
 
-def _rules(marks: pl.DataFrame, start: Any, end: Any, *, labels: bool = True) -> list[alt.Chart]:
-    """Dues and promotions as vertical rules, with their word on top."""
-    shown = marks.filter(pl.col("at").is_between(start, end))
+def _histogram(found: Distribution, week: str) -> alt.LayerChart:
+    color, _ = _roles("when", WHEN)
+    last = found.frame.group_by("when", maintain_order=True).last().with_columns(low="high").select(found.frame.columns)
+    base = alt.Chart(pl.concat([found.frame, last])).encode(
+        x=alt.X("low:Q", title=found.feature, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False, tickCount=8)),
+        y=alt.Y("share:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=4)), color=color,
+        tooltip=["when:N", _number("low", ",.4~g", "from"), _number("high", ",.4~g", "to"), _number("share", ".2%")],
+    )  # fmt: skip
+    then = base.transform_filter(f"datum.when == '{THEN}'").mark_area(interpolate="step-after", opacity=0.45)
+    now = base.transform_filter(f"datum.when == '{NOW}'").mark_line(interpolate="step-after", strokeWidth=2.5)
+    title = f"{found.feature}, {week}: median {found.now:,.3g} now, {found.then:,.3g} then (training)"
+    return _themed(alt.layer(then, now), title).properties(height=350)
+
+
+def _members(found: Distribution, week: str) -> alt.Chart:
+    color, _ = _roles("when", WHEN)
+    bars = alt.Chart(found.frame).mark_bar(cornerRadiusEnd=2).encode(
+        y=alt.Y("member:N", sort=None, title=found.feature, axis=_names(140)), yOffset=alt.YOffset("when:N", sort=[THEN, NOW]),
+        x=alt.X("share:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=5)), color=color,
+        tooltip=["member:N", "when:N", _number("share", ".2%")],
+    )  # fmt: skip
+    title = f"{found.feature}, {week}: {found.moved} moved most, {found.now:.1%} now, {found.then:.1%} then (training)"
+    return _themed(bars, title).properties(height=alt.Step(13))
+
+
+def _rules(marks: pl.DataFrame, start: datetime, end: datetime) -> list[alt.Chart]:
+    """Dues and promotions as vertical rules, with their words on top (one label an instant, turned inwards)."""
+    only = (pl.col("kind") == "due").all().alias("only_due")
+    inside = marks.filter(pl.col("at").is_between(start, end)).group_by("at", maintain_order=True)
+    shown = inside.agg(pl.col("kind").unique(maintain_order=True).str.join(", ").alias("what"), only)
     if shown.is_empty():
         return []
-    dash = alt.StrokeDash(
-        "kind:N",
-        scale=alt.Scale(domain=["due", "promoted", "rolled back"], range=[[5, 4], [1, 0], [2, 2]]),
-        legend=None,
-    )
-    x = alt.X("at:T", scale=alt.Scale(type="utc"))
-    rules = (
-        alt.Chart(shown)
-        .mark_rule(color=CHALLENGER, strokeWidth=2)
-        .encode(x=x, strokeDash=dash, tooltip=["kind:N", alt.Tooltip("at:T", format="%Y-%m-%d %H:%M")])
-    )
-    words_above = alt.Chart(shown).mark_text(
-        color=CHALLENGER, align="right", dx=-4, dy=-8, baseline="bottom", fontSize=12, fontWeight=600
-    )
-    return [rules, words_above.encode(x=x, y=alt.value(6), text="kind:N")] if labels else [rules]
+    x, late = alt.X("at:T", scale=alt.Scale(type="utc")), pl.col("at") > start + (end - start) / 2
+    dash = alt.StrokeDash("only_due:N", scale=alt.Scale(domain=[True, False], range=[[5, 4], [1, 0]]), legend=None)
+    tooltip = [alt.Tooltip("what:N", title="in the ledger"), _date("at", "at")]
+    layers = [alt.Chart(shown).mark_rule(color=CHALLENGER, strokeWidth=2).encode(x=x, strokeDash=dash, tooltip=tooltip)]
+    for align, part in (("left", shown.filter(~late)), ("right", shown.filter(late))):
+        if part.height:
+            text = alt.Chart(part).mark_text(
+                color=CHALLENGER, align=align, baseline="bottom", fontSize=12, fontWeight=600
+            )
+            layers.append(text.encode(x=x, y=alt.value(-4), text="what:N"))
+    return layers
 
 
-def _level(at: float, label: str, *, dashed: bool = True) -> list[alt.Chart]:
+def _level(at: float, label: str, *, upright: bool = False) -> list[alt.Chart]:
+    """A threshold as a line with its label; dashed unless it is zero."""
     data = alt.Chart(pl.DataFrame({"at": [at], "label": [label]}))
-    rule = data.mark_rule(color=BASELINE, strokeWidth=1.5, strokeDash=[6, 4] if dashed else [1, 0]).encode(y="at:Q")
-    text = data.mark_text(align="left", dx=4, dy=-6 if dashed else 8, color=BASELINE, fontSize=12).encode(
-        x=alt.value(0), y="at:Q", text="label:N"
-    )
-    return [rule, text]
+    rule = data.mark_rule(color=BASELINE, strokeWidth=1.5, strokeDash=[6, 4] if at else [1, 0])
+    text = {"color": BASELINE, "fontSize": 12, "baseline": "bottom" if at or upright else "top"}
+    if upright:
+        beside = data.mark_text(align="left" if at else "right", dx=5 if at else -5, **text)
+        return [rule.encode(x="at:Q"), beside.encode(x="at:Q", y=alt.value(-2), text="label:N")]
+    beside = data.mark_text(align="left", dx=4, dy=-3 if at else 3, **text)
+    return [rule.encode(y="at:Q"), beside.encode(x=alt.value(0), y="at:Q", text="label:N")]
 
 
-def _upright(at: float, label: str, *, dashed: bool = True) -> list[alt.Chart]:
-    data = alt.Chart(pl.DataFrame({"at": [at], "label": [label]}))
-    rule = data.mark_rule(color=BASELINE, strokeWidth=1.5, strokeDash=[6, 4] if dashed else [1, 0]).encode(x="at:Q")
-    side: dict[str, Any] = {"align": "left", "dx": 5} if dashed else {"align": "right", "dx": -5}
-    text = data.mark_text(**side, dy=-4, color=BASELINE, fontSize=12, baseline="bottom").encode(
-        x="at:Q", y=alt.value(0), text="label:N"
+def _roles(field: str, roles: dict[str, tuple[str, str]]) -> tuple[alt.Color, alt.Shape]:
+    """Colour and shape of each role, in one legend."""
+    colors, shapes = zip(*roles.values(), strict=True)
+    legend, names = alt.Legend(title=None), list(roles)
+    return (
+        alt.Color(f"{field}:N", scale=alt.Scale(domain=names, range=list(colors)), legend=legend),
+        alt.Shape(f"{field}:N", scale=alt.Scale(domain=names, range=list(shapes)), legend=legend),
     )
-    return [rule, text]
 
 
 def _week_axis(frame: pl.DataFrame) -> alt.X:
-    ends = frame["end"].to_list()
-    pad = timedelta(days=3)
+    ends, pad = frame["end"].to_list(), timedelta(days=3)
     scale = alt.Scale(type="utc", domain=[_moment(ends[0] - pad), _moment(ends[-1] + pad)], nice=False)
-    return alt.X(
-        "end:T",
-        title="week to (UTC)",
-        scale=scale,
-        axis=alt.Axis(values=[_moment(end) for end in ends], format=WEEK, grid=False, labelOverlap=True),
-    )
+    axis = alt.Axis(values=[_moment(end) for end in ends], format=WEEK, grid=False, labelOverlap=True)
+    return alt.X("end:T", title="week to (UTC)", scale=scale, axis=axis)
 
 
-def _cell_tooltip() -> list[alt.Tooltip]:
-    return [alt.Tooltip("feature:N"), alt.Tooltip("start:T", title="week from", format="%Y-%m-%d"), alt.Tooltip("score:Q", format=".3f"),
-            alt.Tooltip("threshold:Q", format=".3f"), alt.Tooltip("ratio:Q", title="of threshold", format=".2f"),
-            alt.Tooltip("null_share:Q", title="missing", format=".1%"), alt.Tooltip("rows:Q", title="rows served", format=",")]  # fmt: skip
+def _names(limit: int) -> alt.Axis:
+    return alt.Axis(labelLimit=limit, grid=False, ticks=False, domain=False)
+
+
+def _number(field: str, form: str = ".3f", title: str = "") -> alt.Tooltip:
+    return alt.Tooltip(f"{field}:Q", format=form, title=title or field)
+
+
+def _date(field: str, title: str) -> alt.Tooltip:
+    return alt.Tooltip(f"{field}:T", title=title, format="%Y-%m-%d", formatType="utc")
 
 
 def _heat_finding(frame: pl.DataFrame) -> str:
-    newest = frame.filter(pl.col("end") == pl.col("end").max())
-    worst = newest.row(int(newest["ratio"].arg_max() or 0), named=True)
-    above, total = int(newest["drifted"].sum()), newest.height
-    return f"{above} of {total} features above threshold in the newest week; {worst['feature']} is furthest, {worst['ratio']:.1f} × its threshold"
+    newest = frame.filter(pl.col("end") == pl.col("end").max()).sort("ratio", descending=True)
+    worst, above = newest.row(0, named=True), int(newest["drifted"].sum())
+    above_of = f"Week to {worst['end']:%Y-%m-%d}: {above} of {newest.height} features above threshold"
+    return f"{above_of}, {worst['feature']} furthest ({worst['ratio']:.1f} ×)"
 
 
 def _comparison_finding(frame: pl.DataFrame, metric: str, margin: float) -> str:
     if frame.height > 1:
-        return f"{int((frame['outcome'] == 'promoted').sum())} of {words.count(frame.height, 'challenger')} replaced the champion"
+        promoted = int((frame["outcome"] == "promoted").sum())
+        return f"{promoted} of {words.count(frame.height, 'challenger')} replaced the champion"
     one = frame.row(0, named=True)
     where = "above" if one["low"] > margin else "not above"
     ends = "the challenger serves" if one["outcome"] == "promoted" else "the champion stays"
-    return f"{words.value(one['difference'], sign=True)} {metric}, lower bound {words.value(one['low'], sign=True)} is {where} the margin of {words.value(margin)}: {ends}"
+    found = f"{words.value(one['difference'], sign=True)} {metric}, lower bound {words.value(one['low'], sign=True)}"
+    return f"{found} is {where} the margin of {words.value(margin)}: {ends}"
 
 
 def _themed(chart: Any, title: str) -> Any:
     """The shape of the theme; its colours are the app's."""
-    text = alt.TitleParams(
-        textwrap.wrap(title, LINE),
-        anchor="start",
-        frame="bounds",
-        fontSize=14,
-        fontWeight=600,
-        offset=18,
-        lineHeight=19,
-    )
+    lines = textwrap.wrap(title, LINE)
+    text = alt.TitleParams(lines, anchor="start", frame="bounds", fontSize=14, fontWeight=600, offset=14, lineHeight=19)
+    plain: dict[str, Any] = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"}
     return (
         chart.properties(title=text, width="container")
-        .configure_axis(labelFontSize=12, titleFontSize=12, titleFontWeight="normal", labelPadding=6)
-        .configure_legend(orient="bottom", labelFontSize=12, titleFontSize=12, titleFontWeight="normal", symbolSize=110)
+        .configure_axis(labelPadding=6, **plain)
+        .configure_legend(
+            orient="top", offset=20, padding=0, columnPadding=14, symbolSize=110, symbolOpacity=1, **plain
+        )
         .configure_view(strokeWidth=0)
     )
 
 
 def _moment(instant: datetime) -> alt.DateTime:
-    return alt.DateTime(year=instant.year, month=instant.month, date=instant.day, hours=instant.hour, minutes=instant.minute, utc=True)
+    hour = {"hours": instant.hour, "minutes": instant.minute}
+    return alt.DateTime(year=instant.year, month=instant.month, date=instant.day, utc=True, **hour)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -49,8 +50,19 @@ _out, _err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 def main() -> None:
     """Run the command line."""
+    progress()
     with ending():
         app()
+
+
+def progress() -> None:
+    """Show what the flows say of their progress on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("· %(message)s"))
+    logger = logging.getLogger("assay")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
 
 
 @contextlib.contextmanager

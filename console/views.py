@@ -167,7 +167,7 @@ def performance(judged: Sequence[Week], better: str) -> pl.DataFrame:
             week.end,
             one.champion_value,
             one.baseline_value,
-            (one.low + one.high) / 2,
+            sign * (one.baseline_value - one.champion_value),
             one.low,
             one.high,
             one.fallen,

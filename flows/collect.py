@@ -17,7 +17,7 @@ from flows.building import catalog, publish
 from flows.orchestration import say, step
 from flows.pipeline import Facts
 from store import clock, tables
-from store.features import group, online, write
+from store.features import group, write
 from store.layout import Root
 from store.registry import packages
 from store.traffic import collect as spool
@@ -83,12 +83,13 @@ def derive(root: Root, now: datetime) -> dict[str, int]:
     """Every tick that is due, published and put where services look it up."""
     known = catalog.load()
     written = publish.publish(root, known, start=now, now=now)
-    if changed := [name for name, count in written.items() if count]:
-        online.materialise(root, changed, now=now)
+    publish.materialise(root, [name for name, count in written.items() if count], now=now)
     return written
 
 
 @flow(name="collect", description=__doc__)
-def collect(pipeline: str, environment: str = "production") -> dict[str, Any]:
-    """Collect predictions and outcomes of one pipeline."""
-    return asdict(run(Root.open(), pipeline, environment))
+def collect(pipeline: str = "", environment: str = "production") -> dict[str, Any]:
+    """Collect one pipeline's traffic, or that of every pipeline the environment runs."""
+    root = Root.open()
+    names = [pipeline] if pipeline else packages.delivered(root, environment)
+    return {name: asdict(run(root, name, environment)) for name in names}

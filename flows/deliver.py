@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from prefect import flow
 
+from flows.building import publish
 from flows.orchestration import actor, emit, markdown, say, step
 from flows.serving import supervisor
 from store import blobs, clock, ledger
@@ -53,6 +54,7 @@ def run(root: Root, pipeline: str, version: str = "", *, approve: bool = False, 
 @step
 def to_test(root: Root, package: Package, now: datetime) -> None:
     """The test environment runs the package, with the model of its gate as champion."""
+    publish.materialise(root, package.body.groups, now=now)
     _deploy(root, package, "test", "to be tried against its applications' contract", now)
     body: ModelRegistered = ModelRegistered(**blobs.get_json(root, package.body.evidence)["gate_model"])
     model = models.register(

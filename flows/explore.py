@@ -66,7 +66,7 @@ def run(root: Root, pipeline: str, environment: str = "production") -> Explored:
     explored = record(root, subject, environment, found, now)
     key = f"{subject.code.pipeline.replace('_', '-')}-exploration"
     markdown(key, blobs.get(root, explored.report).decode(), "What the data say, and what should follow")
-    say(f"[bold]{explored.verdict}[/bold]: {explored.sentence}")
+    say(f"{explored.verdict}: {explored.sentence}")
     return explored
 
 

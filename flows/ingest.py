@@ -24,7 +24,7 @@ from flows.orchestration import actor, say, step, table
 from flows.pipeline import Facts, Window
 from store import clock
 from store.errors import InvalidInput, NotFound
-from store.features import online, write
+from store.features import write
 from store.features.group import EVENT_TIME, KNOWN_TIME
 from store.layout import Root
 
@@ -46,7 +46,7 @@ def run(
         written[name] += take_inbox(root, facts, now)
     if start is not None:
         written |= derive(root, start, min(until or now, now))
-    materialise(root, [*known.facts, *known.derived], now)
+    materialise(root, [name for name, count in written.items() if count], now)
     table("ingested", [{"group": name, "rows": count} for name, count in written.items()], "Rows added by group")
     return written
 
@@ -92,8 +92,8 @@ def derive(root: Root, start: datetime, until: datetime) -> dict[str, int]:
 
 @step
 def materialise(root: Root, names: list[str], now: datetime) -> None:
-    """The groups' newest rows, where services look them up."""
-    online.materialise(root, names, now=now)
+    """The changed groups' newest rows, where services look them up."""
+    publish.materialise(root, names, now=now)
 
 
 @contextlib.contextmanager

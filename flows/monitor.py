@@ -138,7 +138,7 @@ def judge(
 
 def _against_baseline(manifest: dict[str, Any], recent: pl.DataFrame, judged: pl.DataFrame, found: Judged) -> Judged:
     metric, label, day = METRICS[manifest["metric"]], judged["label"], judged["event_time"].dt.date()
-    theirs = performance.baseline(recent, judged, manifest["columns"], "label", manifest["task"])
+    theirs = performance.baseline(recent, judged, manifest["columns"], "label", manifest["task"], metric)
     interval = performance.paired(label, judged["prediction"], theirs, day, metric)
     return Judged(
         found.matured,
@@ -246,7 +246,9 @@ def _decisions(root: Root, champion: Model) -> list[Row]:
 
 
 @flow(name="monitor", description=__doc__)
-def monitor(pipeline: str, environment: str = "production") -> dict[str, Any]:
-    """Judge the newest window that has ended."""
-    row = run(Root.open(), pipeline, environment)
-    return {"seq": row.seq, "verdict": verdict(row.body), "due": row.body.due}
+def monitor(pipeline: str = "", environment: str = "production") -> dict[str, Any]:
+    """Judge the newest window that has ended, of one pipeline or of every one that has a champion."""
+    root = Root.open()
+    watched = [name for name in packages.delivered(root, environment) if models.champion(root, name, environment)]
+    rows = {name: run(root, name, environment) for name in ([pipeline] if pipeline else watched)}
+    return {name: {"seq": row.seq, "verdict": verdict(row.body), "due": row.body.due} for name, row in rows.items()}

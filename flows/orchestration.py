@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import logging
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,13 +19,12 @@ from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
 from prefect.events import emit_event
 from prefect.settings import get_current_settings
-from rich.console import Console
 
 from store.errors import AssayError
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_console = Console(stderr=True, highlight=False)
+_logger = logging.getLogger("assay")
 
 
 def running() -> bool:
@@ -74,11 +74,8 @@ def started_by() -> str:
 
 
 def say(message: str) -> None:
-    """Progress, where it is read: the run's log under Prefect, standard error else."""
-    if running():
-        get_run_logger().info(message)
-    else:
-        _console.print(f"[dim]·[/dim] {message}", markup=True)
+    """Progress, where it is read: the run's log under Prefect, the logger ``assay`` else (the CLI shows it on standard error)."""
+    (get_run_logger() if running() else _logger).info(message)
 
 
 def markdown(key: str, text: str, description: str = "") -> None:

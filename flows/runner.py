@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flows.building import source
 from store import blobs, errors
-from store.errors import AssayError, GateFailed, InvalidInput
+from store.errors import AssayError, GateFailed, InvalidInput, Refused
 from store.layout import Root
 from store.registry.packages import Package
 
@@ -39,7 +41,7 @@ class Code:
 
 
 def stage(root: Root, folder: Path) -> Code:
-    """A copy of a source folder under the cache, named by its content."""
+    """A copy of a source folder under the cache, named by its name and content."""
     content = source.files(folder)
     name = source.checked_name(folder.name)
     digest = source.tree(content)
@@ -50,7 +52,7 @@ def stage(root: Root, folder: Path) -> Code:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
 
-    return Code(name, _cached(root.cache / "sources" / digest, fill), digest)
+    return _intact(Code(name, _cached(root.cache / "sources" / f"{name}-{digest}", fill), digest))
 
 
 def unpacked(root: Root, package: Package) -> Code:
@@ -59,14 +61,14 @@ def unpacked(root: Root, package: Package) -> Code:
     path = _cached(
         root.cache / "packages" / package.digest, lambda target: source.unpack(data, package.pipeline, target)
     )
-    return Code(package.pipeline, path, source.tree(source.files(path / package.pipeline)))
+    return _intact(Code(package.pipeline, path, source.tree(source.held(data, package.pipeline))))
 
 
 def environment(code: Code) -> dict[str, str]:
     """The environment of a child that runs this code: its folder first on the path, no bytecode written beside it."""
-    known = os.environ.get("PYTHONPATH", "")
+    known = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     return os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(code.path), *([known] if known else [])]),
+        "PYTHONPATH": os.pathsep.join([str(code.path), *known]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
     }
@@ -78,6 +80,7 @@ def run(
     """Run ``python -m module job.json`` with the code active, and return what it left in ``result.json``.
 
     The child's own errors come back as they were raised; a crash, a hang or a silent end is a GateFailed with its last words.
+    The child has no standard input, and is ended with every process it started (they may hold its output open).
     """
     with tempfile.TemporaryDirectory(prefix="assay-job-") as scratch:
         request, answer = Path(scratch) / "job.json", Path(scratch) / "result.json"
@@ -85,45 +88,84 @@ def run(
         last: deque[str] = deque(maxlen=30)
         child = subprocess.Popen(
             [sys.executable, "-m", module, str(request)],
-            env=environment(code), cwd=scratch, text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=environment(code), cwd=scratch, text=True, errors="replace", process_group=0,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        killer = threading.Timer(timeout_s, child.kill)
+        timed_out = threading.Event()
+        killer = threading.Timer(timeout_s, _end, (child, timed_out))
         killer.start()
+        assert child.stdout is not None
         try:
-            assert child.stdout is not None
             for line in child.stdout:
                 _relay(line.rstrip("\n"), last, progress)
             child.wait()
         finally:
-            timed_out = not killer.is_alive()
             killer.cancel()
             if child.poll() is None:
-                child.kill()
+                _end(child)
                 child.wait()
-        if not answer.exists():
-            how = f"was ended after {timeout_s:.0f} s" if timed_out else f"ended with code {child.returncode}"
+            child.stdout.close()
+        result = _answer(answer)
+        if result is None:
+            how = f"was ended after {timeout_s:.0f} s" if timed_out.is_set() else f"ended with code {child.returncode}"
             raise GateFailed(
                 f"{module} of {code.pipeline} {how}.",
                 "Its last words: " + ("\n".join(last) or "none"),
                 "Mend the pipeline, and run it again.",
             )
-        result: dict[str, Any] = json.loads(answer.read_text())
     if "error" in result:
         raise _raised(result["error"])
     return result
 
 
+def _end(child: subprocess.Popen[str], timed_out: threading.Event | None = None) -> None:
+    """Kill the child and whatever it started."""
+    if timed_out is not None:
+        timed_out.set()
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _answer(path: Path) -> dict[str, Any] | None:
+    """The result, or None: not written, or not to its end."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 def _relay(line: str, last: deque[str], progress: Progress | None) -> None:
-    if line.startswith('{"step":'):
-        if progress:
-            progress(json.loads(line)["step"])
-    elif line:
-        last.append(line[:500])
+    step = _step(line) if line.startswith('{"step":') else None
+    if step is None:
+        if line:
+            last.append(line[:500])
+    elif progress:
+        progress(step)
+
+
+def _step(line: str) -> str | None:
+    """What a progress line says; None for a line of the pipeline's own that only looks like one."""
+    try:
+        return str(json.loads(line)["step"])
+    except ValueError:
+        return None
 
 
 def _raised(error: dict[str, Any]) -> AssayError:
     kind = getattr(errors, error["kind"], InvalidInput)
     return kind(error["asked"], error["exists"], error["remedy"])  # type: ignore[no-any-return]
+
+
+def _intact(code: Code) -> Code:
+    """The code, if the cache still holds it as it was filled. Refused: somebody edited or removed files there."""
+    if source.tree(source.files(code.path / code.pipeline)) != code.tree:
+        raise Refused(
+            f"The cached code of {code.pipeline} was changed.",
+            f"It lies in {code.path}.",
+            "Delete that folder; it is rebuilt.",
+        )
+    return code
 
 
 def _cached(path: Path, fill: Callable[[Path], None]) -> Path:

@@ -71,7 +71,7 @@ def run(
         report.markdown(built, decided.outcome, decided.reasons),
         "What was trained, and who serves",
     )
-    say(f"[bold]{decided.outcome}[/bold]: {end.sentence}")
+    say(f"{decided.outcome}: {end.sentence}")
     return Trained(decided.outcome, end.sentence, model.digest, claimed.id)
 
 

@@ -141,7 +141,7 @@ def find(
     root: Root, *, action: str | Sequence[str] = (), subject: str = "", digest: str = "", environment: str = ""
 ) -> list[Row]:
     """Rows that match everything given, oldest first."""
-    wanted = {action} if isinstance(action, str) else set(action)
+    wanted = {action} - {""} if isinstance(action, str) else set(action)
     return [
         row
         for row in rows(root)

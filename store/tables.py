@@ -7,6 +7,7 @@ that only against commits since the *handle's* snapshot, so the append is made w
 
 from __future__ import annotations
 
+import threading
 import urllib.parse
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -198,8 +199,19 @@ def compact(path: Path) -> None:
     _open(path).optimize.compact()
 
 
+_handles = threading.local()
+
+
 def _open(path: Path, version: int | None = None) -> DeltaTable:
+    """A handle at one version, or at the newest.
+
+    The newest is brought up to date from the handle this thread had last: reading a log of twenty commits from its beginning takes
+    16 ms, following it 2 ms, and a collection opens its tables fifty times. A table that was deleted and made anew is another one.
+    """
     try:
+        followed = _followed(path)
+        if version is None or followed.version() == version:
+            return followed
         return DeltaTable(str(path), version=version)
     except TableNotFoundError:
         raise NotFound(f"There is no table at {path}.", remedy="Ingest or collect something first.") from None
@@ -209,6 +221,19 @@ def _open(path: Path, version: int | None = None) -> DeltaTable:
         raise NotFound(
             f"The table {path.name} has no version {version}.", f"Its versions are 0 to {newest}."
         ) from error
+
+
+def _followed(path: Path) -> DeltaTable:
+    known: dict[Path, tuple[int, DeltaTable]] = _handles.__dict__.setdefault("known", {})
+    try:
+        identity = (path / "_delta_log").stat().st_ino
+    except FileNotFoundError:
+        identity = 0
+    if path in known and known[path][0] == identity:
+        known[path][1].update_incremental()
+    else:
+        known[path] = (identity, DeltaTable(str(path)))
+    return known[path][1]
 
 
 def _schema(table: DeltaTable) -> pl.Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 class Story:
@@ -50,11 +51,11 @@ class Story:
             progress.add_task(what, total=total)
             yield progress
 
-    def table(self, title: str, columns: list[str], rows: list[list[str]], wide: str = "") -> None:
-        """A table of the end. ``wide``: the column that may wrap."""
+    def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
+        """A table of the end."""
         table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
         for column in columns:
-            table.add_column(column, overflow="fold", no_wrap=column != wide)
+            table.add_column(column, no_wrap=True)
         for row in rows:
             table.add_row(*row)
         console.print()

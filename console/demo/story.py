@@ -6,6 +6,7 @@ replayer's. The training runs are started by Prefect: the first through a deploy
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
@@ -142,6 +143,9 @@ def replay(story: Story, root: Root, processes: Processes, url: str, weeks: int)
         collect.run(root, SERVED)
         story.add("collect and ingest", time.monotonic() - began)
 
+    logging.getLogger("assay").setLevel(
+        logging.WARNING
+    )  # 28 collections a week say the same; the bar and the tables tell it
     replayer = Replayer(root, url, SERVED, Window(HISTORY.end, end), publish)
     rows, last = list[list[str]](), end
     replayer.ask()
@@ -213,10 +217,11 @@ def end(
     """The tables, the URLs, and, unless ``once``, the console until Ctrl-C."""
     story.table(
         "Week by week",
-        ["week to", "drift", "AUC champion", "baseline", "challenger − champion", "decided", "why"],
-        table,
-        wide="why",
+        ["week to", "drift", "champion", "baseline", "challenger − champion", "decided"],
+        [row[:-1] for row in table],
     )
+    for row in table:
+        story.note(f"[dim]{row[0]}[/dim] {row[-1]}")
     story.times()
     turned = [
         due

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import html
 from datetime import datetime
 
 import streamlit as st
 
 from console import actions, views
-from console.pages.parts import frame, icons, loop, picture, words
+from console.pages.parts import events, frame, icons, loop, markup, picture, sentences, words
+from console.pages.parts.markup import text
 from console.views import Card, Week
-from store import ledger
+from store import clock, ledger
 from store.layout import Root
 
 QUESTION = "Is anything wrong? What needs me?"
 EVENTS, STRIP = 10, 8
-LEVEL = {"SCHEDULED": "none", "PENDING": "busy", "RUNNING": "busy", "COMPLETED": "good", "FAILED": "alarm", "CRASHED": "alarm"}
+STATES = {"SCHEDULED": "none", "COMPLETED": "good", "FAILED": "alarm", "CRASHED": "alarm", "CANCELLED": "watch"}
+Fact = tuple[str, str, str]
 
 
 def overview(root: Root, environment: str, now: datetime) -> tuple[list[Card], list[loop.Station]]:
@@ -26,55 +27,74 @@ def overview(root: Root, environment: str, now: datetime) -> tuple[list[Card], l
 
 def answer(cards: list[Card], environment: str) -> None:
     """The verdict over all pipelines: the worst speaks."""
-    if not cards:
-        frame.verdict(QUESTION, "none", "empty", f"Nothing has been built in this root yet: {environment} has no pipeline.")
-        return
-    worst = cards[0]
-    frame.verdict(QUESTION, worst.level, words.LEVELS[worst.level], words.overall(cards, environment))
+    if cards:
+        worst = cards[0]
+        frame.verdict(QUESTION, worst.level, words.LEVELS[worst.level], sentences.overall(cards, environment))
+    else:
+        frame.verdict(QUESTION, "none", "empty", "Nothing has been built in this root yet.")
 
 
-def card(root: Root, one: Card, now: datetime) -> None:
+def begin() -> None:
+    """What to do in an empty root."""
+    frame.gap(
+        "No pipeline yet",
+        "Bring facts in, prove a pipeline, deliver it, train it: each command says what it did.",
+        "assay ingest --from 2013-01-01",
+        "assay integrate flight_delay",
+        "assay deliver flight_delay --approve",
+        "assay train flight_delay",
+    )
+
+
+def draw_card(one: Card, now: datetime) -> None:
     """One pipeline: verdict, what it needs, facts, and the way on."""
+    badge, facts = icons.badge(one.level, words.LEVELS[one.level]), markup.facts(facts_of(one, now))
+    head = f'{badge}<h2>{markup.sentence(sentences.verdict(one))}</h2><p class="a-need">{text(sentences.need(one, now))}</p>'
+    chosen = {"pipeline": one.pipeline, "environment": one.environment}
     with st.container(border=True):
-        frame.markup(
-            f'<div class="a-card">{icons.badge(one.level, words.LEVELS[one.level])}<h2>{html.escape(words.verdict(one))}</h2>'
-            f'<p class="a-need">{html.escape(words.need(one, now))}</p><dl class="a-facts">{facts(one, now)}</dl></div>'
-        )
-        chosen = {"pipeline": one.pipeline, "environment": one.environment}
+        frame.show(f'<div class="a-card">{head}{facts}</div>')
         with st.container(horizontal=True, vertical_alignment="center"):
             st.page_link("pages/drift.py", label="See what changed", query_params=chosen)
             st.page_link("pages/retrain.py", label="Retrain", query_params=chosen)
             identifiers(one)
 
 
-def facts(one: Card, now: datetime) -> str:
-    """Champion, package, retraining, last decision, weeks."""
-    shown = [_champion(one, now), _package(one, now), _retraining(one, now), _last(one, now)]
-    cells = [f"<div><dt>{html.escape(name)}</dt><dd><b>{main}</b><small>{rest}</small></dd></div>" for name, main, rest in shown]
-    return "".join(cells)
+def facts_of(one: Card, now: datetime) -> list[Fact]:
+    """Champion, package, retraining, weeks."""
+    return [_champion(one, now), _package(one, now), _retraining(one, now), _weeks(one, now)]
 
 
 def identifiers(one: Card) -> None:
     """Whole ids, each with a button that copies it."""
-    held = {"Champion": one.champion.digest if one.champion else "", "Package": one.package.digest if one.package else "", "Due": one.due.id if one.due else ""}
+    held = {
+        "Champion": one.champion.digest if one.champion else "",
+        "Package": one.package.digest if one.package else "",
+        "Due": one.due.id if one.due else "",
+    }
     if not any(held.values()):
         return
     with st.popover("Identifiers", type="tertiary"):
         for name, digest in held.items():
             if digest:
                 st.caption(f"{name} {digest[:8]}")
-                st.code(digest, language=None)
+                st.code(digest, language=None, wrap_lines=True)
 
 
-def events(root: Root, now: datetime) -> None:
+def newest(root: Root, now: datetime) -> None:
     """The newest rows of the ledger, as sentences."""
     rows = list(reversed(ledger.rows(root)))[:EVENTS]
+    if not rows:
+        st.caption("Nothing yet: every publication, decision and move will stand here.")
+        return
     lines = [
-        f'<li><span class="a-what">{html.escape(words.event(row))}</span><small class="a-who">{html.escape(words.ago(row.store_time, now))} · {html.escape(row.actor)}</small>'
-        f"<small>{html.escape(frame.clock.printed(row.store_time))} · row {row.seq}</small></li>"
+        (
+            text(events.told(row)),
+            f"{words.ago(row.store_time, now)} · {row.actor}",
+            f"{clock.printed(row.store_time)} · row {row.seq}",
+        )
         for row in rows
     ]
-    frame.markup(f'<ul class="a-events">{"".join(lines)}</ul>')
+    frame.show(markup.items(lines))
 
 
 @st.fragment
@@ -83,83 +103,79 @@ def runs() -> None:
     with st.spinner("Asking Prefect …"):
         found = actions.recent()
     if isinstance(found, actions.OutOfReach):
-        frame.unreached("Prefect is out of reach", f"{found.why} Runs cannot be shown or started from here; all else on this page comes from the store.", "prefect server start")
-        return
-    if not found:
+        rest = "Runs cannot be shown or started from here; all else on this page comes from the store."
+        frame.unreached("Prefect is out of reach", f"{found.why} {rest}", "prefect server start")
+    elif not found:
         frame.gap("No run yet", "Prefect's server answers; nothing has been started through it.")
-        return
-    lines = [
-        f'<li><span class="a-what">{icons.badge(LEVEL.get(run.state, "none"), run.state_name.lower())} {html.escape(run.flow)} {html.escape(run.pipeline)}</span>'
-        f'<small class="a-who">{html.escape(words.seconds(run.seconds))}</small><small>{html.escape(run.name)}{" · by " + html.escape(run.by) if run.by else ""}</small></li>'
-        for run in found
-    ]
-    frame.markup(f'<ul class="a-events">{"".join(lines)}</ul>')
+    else:
+        frame.show(markup.items(_run(run) for run in found))
 
 
-def begin() -> None:
-    """What to do in an empty root."""
-    frame.gap("No pipeline yet", "The ledger is empty. Bring facts in, prove a pipeline, deliver it, train it: each command says what it did.",
-              "assay ingest --from 2013-01-01", "assay integrate flight_delay", "assay deliver flight_delay --approve", "assay train flight_delay")  # fmt: skip
+def _run(run: actions.Run) -> Fact:
+    badge = icons.badge(STATES.get(run.state, "busy"), run.state_name.lower())
+    by = f" · started by {run.by}" if run.by else ""
+    return f"{badge} {text(run.flow)} {text(run.pipeline)}", words.seconds(run.seconds), f"{run.name}{by}"
 
 
-def _champion(one: Card, now: datetime) -> tuple[str, str, str]:
+def _champion(one: Card, now: datetime) -> Fact:
     if one.champion is None or one.champion_since is None:
         return "Champion", "none", "nothing is promoted here"
-    body = one.champion.body
-    value = f"{words.metric(body.metric)} {words.value(body.value)} ({words.interval(body.low, body.high)})"
-    return "Champion", html.escape(value), f"{frame.identifier(one.champion.digest)} since {html.escape(words.time(one.champion_since, now))}"
+    body, since = one.champion.body, words.time(one.champion_since, now)
+    said = f"{words.metric(body.metric)} {words.value(body.value)} ({words.interval(body.low, body.high)})"
+    return "Champion", text(said), f"{markup.identifier(one.champion.digest)} since {text(since)}"
 
 
-def _package(one: Card, now: datetime) -> tuple[str, str, str]:
+def _package(one: Card, now: datetime) -> Fact:
     if one.package is None or one.delivered_at is None:
         return "Package", "none", "nothing is delivered here"
-    return "Package", html.escape(one.package.version), f"{frame.identifier(one.package.digest)} since {html.escape(words.time(one.delivered_at, now))}"
+    since = words.time(one.delivered_at, now)
+    return "Package", text(one.package.version), f"{markup.identifier(one.package.digest)} since {text(since)}"
 
 
-def _retraining(one: Card, now: datetime) -> tuple[str, str, str]:
+def _retraining(one: Card, now: datetime) -> Fact:
     if one.due is not None:
         kinds = words.listed([words.REASONS[kind] for kind in one.due.opened.body.kinds])
-        return "Retraining", {"open": "due", "claimed": "running"}[one.due.state], html.escape(f"for {kinds}, since {words.time(one.due.opened.store_time, now)}")
+        state = {"open": "due", "claimed": "running"}[one.due.state]
+        return "Retraining", state, text(f"for {kinds}, since {words.time(one.due.opened.store_time, now)}")
     if one.cooling is not None:
-        return "Retraining", "cooling down", html.escape(f"until {words.time(one.cooling, now)}")
+        return "Retraining", "cooling down", text(f"until {words.time(one.cooling, now)}")
     return "Retraining", "none due", ""
 
 
-def _last(one: Card, now: datetime) -> tuple[str, str, str]:
+def _weeks(one: Card, now: datetime) -> Fact:
     if not one.weeks:
         return "Weeks judged", "none", "the monitor judges a week when it has ended"
-    week = one.weeks[-1]
     strip = "".join(_mark(found) for found in one.weeks[-STRIP:])
-    return f"Last {min(STRIP, len(one.weeks))} of {words.count(len(one.weeks), 'week')} judged", f'<span class="a-strip">{strip}</span>', html.escape(f"newest to {words.time(week.end, now)}")
+    name = f"Last {min(STRIP, len(one.weeks))} of {words.count(len(one.weeks), 'week')} judged"
+    newest = text(f"newest to {words.time(one.weeks[-1].end, now)}")
+    return name, f'<span class="a-strip">{strip}</span>', newest
 
 
 def _mark(week: Week) -> str:
     level = "alarm" if week.body.drifted or week.body.fallen else "good"
-    said = f"{words.span(week.start, week.end)}: {len(week.body.drifted)} of {len(week.body.features)} features above threshold"
-    return f'<span class="a-{level}" title="{html.escape(said)}">{icons.svg(level)}</span>'
+    above = f"{len(week.body.drifted)} of {len(week.body.features)} features above threshold"
+    title = text(f"{words.span(week.start, week.end)}: {above}{', performance fallen' if week.body.fallen else ''}")
+    return f'<span class="a-{level}" title="{title}">{icons.svg(level)}</span>'
 
 
 def draw() -> None:
     """The page."""
     root = frame.root()
-    now, head = frame.now(root), st.columns([5, 1], vertical_alignment="top")
-    with head[1]:
+    now, (left, right) = frame.now(root), st.columns([5, 1], gap="medium")
+    with right:
         environment = frame.environment()
     cards, stations = frame.read(root, overview, environment, now)
-    with head[0]:
+    with left:
         answer(cards, environment)
     if not cards:
         begin()
-    frame.markup(picture.draw(stations, now))
+    frame.show(picture.draw(stations, now))
     for one in cards:
-        card(root, one, now)
+        draw_card(one, now)
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("What happened last")
-        if ledger.head(root):
-            events(root, now)
-        else:
-            st.caption("Nothing yet: every publication, decision and move will stand here.")
+        newest(root, now)
     with right:
         st.subheader("What runs")
         runs()

@@ -58,9 +58,8 @@ def train(pipeline: Pipeline, job: Job) -> Job:
     analysis = (pipeline.analyse or analyse.analyse)(pipeline, judged)
     seconds.lap("analyse")
     (folder / "model.skops").write_bytes(data)
-    rows.select(
-        *pipeline.serving.key, "event_time", "part", *(c for c in pipeline.columns if c not in pipeline.serving.key)
-    ).write_parquet(folder / "rows.parquet")
+    kept = dict.fromkeys((*pipeline.serving.key, "event_time", "part", *pipeline.columns))
+    rows.select(list(kept)).write_parquet(folder / "rows.parquet")
     judged.write_parquet(folder / "test.parquet")
     return {
         "manifest": pipeline.manifest(),

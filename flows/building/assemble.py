@@ -5,7 +5,6 @@ The columns that come out, in the dataset's order: the dataset's own, ``event_ti
 
 from __future__ import annotations
 
-import functools
 from datetime import datetime
 
 import polars as pl
@@ -33,7 +32,8 @@ def known_until(root: Root, catalog: Catalog, pipeline: Pipeline, now: datetime)
 
 
 def spine(pipeline: Pipeline, read: Read, window: Window) -> pl.DataFrame:
-    """The dataset's rows of the window with ``event_time`` and inputs; labels known by its end only.
+    """The dataset's rows of the window with ``event_time`` and inputs; labels known before its end only: what happened at
+    the end itself is not in the facts that were read, and may be what decides the label.
 
     InvalidInput names what the dataset or ``prepare`` failed to give.
     """
@@ -56,7 +56,7 @@ def spine(pipeline: Pipeline, read: Read, window: Window) -> pl.DataFrame:
         raise InvalidInput(
             f"The dataset of {pipeline.name} gives {twice} rows twice.", f"Its key is {pipeline.serving.key}."
         )
-    rows = rows.filter(pl.col("label_time") <= window.end)
+    rows = rows.filter(pl.col("label_time") < window.end)
     if rows.is_empty():
         raise InvalidInput(
             f"{pipeline.name} has no labelled rows in {window}.",
@@ -95,10 +95,7 @@ def history(root: Root, catalog: Catalog, pipeline: Pipeline) -> datetime:
 
 def _first(root: Root, facts: group.Group) -> datetime | None:
     path = group.path(root, facts)
-    return _earliest(path) if tables.exists(path) else None
-
-
-@functools.cache
-def _earliest(path: object) -> datetime | None:
-    found = tables.read(path, columns=[group.EVENT_TIME]).get_column(group.EVENT_TIME).min()  # type: ignore[arg-type]
+    if not tables.exists(path):
+        return None
+    found = tables.read(path, columns=[group.EVENT_TIME]).get_column(group.EVENT_TIME).min()
     return found if isinstance(found, datetime) else None

@@ -9,7 +9,8 @@ statement that the tick is done are one commit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -17,9 +18,11 @@ import polars as pl
 from flows.building.catalog import Catalog
 from flows.pipeline import Derived, Facts, Read, Window
 from store import tables
-from store.features import group, write
+from store.errors import NotFound
+from store.features import group, online, write
 from store.features.group import EVENT_TIME, KNOWN_TIME
 from store.layout import Root
+from store.registry import packages
 
 WRITER = "publish"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,7 +39,8 @@ def reader(root: Root, catalog: Catalog) -> Read:
     """A ``read(group, window)`` over the root's facts, as datasets and derivations use it."""
 
     def read(group: str, window: Window) -> pl.DataFrame:
-        catalog.inputs([group])
+        if group not in catalog.facts:
+            raise NotFound.among("group of facts", group, catalog.facts, "What is derived is declared in `features`.")
         return write.rows(root, catalog.facts[group].group, window.start, window.end)
 
     return read
@@ -54,12 +58,12 @@ def watermark(root: Root, derived: Derived) -> datetime | None:
     return None if done is None else EPOCH + timedelta(seconds=done)
 
 
-def derive(root: Root, catalog: Catalog, derived: Derived, due: Sequence[datetime], *, now: datetime) -> int:
+def derive(root: Root, read: Read, derived: Derived, due: Sequence[datetime], *, now: datetime) -> int:
     """Publish one derived group for these ticks, in one commit. Rows are known when they are published: bulk history
     at its tick (plus the group's delay), a late tick now."""
     if not due:
         return 0
-    rows = derived.derive(reader(root, catalog), due)
+    rows = derived.derive(read, due)
     live = now - due[0] <= derived.cadence or watermark(root, derived) is not None
     known = (
         pl.max_horizontal(pl.col(EVENT_TIME) + derived.group.delay, pl.lit(now))
@@ -72,8 +76,18 @@ def derive(root: Root, catalog: Catalog, derived: Derived, due: Sequence[datetim
 
 def publish(root: Root, catalog: Catalog, *, start: datetime, now: datetime) -> dict[str, int]:
     """Publish every derived group up to ``now``: from its watermark, or from ``start`` if it has none. Rows by group."""
+    read = functools.cache(reader(root, catalog))  # what several groups are derived from is read once
     written = {}
     for name, one in catalog.derived.items():
         after = watermark(root, one) or start - one.cadence
-        written[name] = derive(root, catalog, one, ticks(one.cadence, after, now), now=now)
+        written[name] = derive(root, read, one, ticks(one.cadence, after, now), now=now)
     return written
+
+
+def materialise(root: Root, changed: Iterable[str], *, now: datetime) -> list[str]:
+    """Put the newest rows of changed groups where services look them up, if any package uses them. Their names."""
+    used = {name for package in packages.listed(root) for name in package.body.groups}
+    names = sorted(set(changed) & used)
+    if names:
+        online.materialise(root, names, now=now)
+    return names

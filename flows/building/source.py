@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
 import subprocess
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -21,6 +21,7 @@ from store.layout import checked
 
 HOME = Path(__file__).parent.parent / "pipelines"
 MAX_UNPACKED = 64 * 1024 * 1024
+COMPILED = (".pyc", ".pyo", ".pyd")
 
 
 def find(name_or_folder: str) -> Path:
@@ -39,13 +40,25 @@ def find(name_or_folder: str) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every file of the source by its path below the folder, without caches and hidden files."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in parts):
-            found["/".join(parts)] = path.read_bytes()
-    return found
+    """Every file of the source by its path below the folder, without caches, compiled and hidden files: what a wheel holds."""
+    named = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: path.read_bytes() for name, path in named.items() if _counts(name)}
+
+
+def held(wheel: bytes, name: str) -> dict[str, bytes]:
+    """The same of a wheel whose digest is verified."""
+    with _archive(wheel, name) as archive:
+        named = {
+            member.filename.removeprefix(f"{name}/"): member
+            for member in archive.infolist()
+            if member.filename.startswith(f"{name}/") and not member.is_dir()
+        }
+        return {relative: archive.read(member) for relative, member in named.items() if _counts(relative)}
+
+
+def _counts(name: str) -> bool:
+    hidden = any(part.startswith(".") or part == "__pycache__" for part in name.split("/"))
+    return not hidden and not name.endswith(COMPILED)
 
 
 def tree(content: dict[str, bytes]) -> str:
@@ -66,7 +79,7 @@ def commit(folder: Path) -> str:
 
 
 def wheel(name: str, version: str, content: dict[str, bytes]) -> bytes:
-    """The reproducible wheel: one top-level name, the pipeline's own."""
+    """The reproducible wheel: one top-level name, the pipeline's own. InvalidInput: no version that a wheel can have."""
     with tempfile.TemporaryDirectory(prefix="assay-wheel-") as scratch:
         home = Path(scratch)
         for relative, data in content.items():
@@ -77,13 +90,18 @@ def wheel(name: str, version: str, content: dict[str, bytes]) -> bytes:
             "project": {"name": name, "version": version},
             "tool": {"hatch": {"build": {"ignore-vcs": True, "targets": {"wheel": {"packages": [name]}}}}},
         }
-        (built,) = WheelBuilder(str(home), config=config).build(directory=str(home / "dist"), versions=["standard"])
+        try:
+            (built,) = WheelBuilder(str(home), config=config).build(directory=str(home / "dist"), versions=["standard"])
+        except ValueError as error:
+            raise InvalidInput(
+                f"{name} {version} cannot be built: {error}.", remedy="Give the pipeline a version such as 1.2.0."
+            ) from error
         return Path(built).read_bytes()
 
 
 def unpack(data: bytes, name: str, target: Path) -> None:
-    """Unpack a wheel whose digest is verified. Refused: names outside the pipeline's own, links, or too much inside."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+    """Unpack a wheel whose digest is verified. Refused: no wheel, names outside the pipeline's own, links, or too much inside."""
+    with _archive(data, name) as archive:
         members = archive.infolist()
         if sum(member.file_size for member in members) > MAX_UNPACKED:
             raise Refused(
@@ -91,9 +109,8 @@ def unpack(data: bytes, name: str, target: Path) -> None:
             )
         for member in members:
             parts = Path(member.filename).parts
-            own = parts and (parts[0] == name or parts[0].startswith(f"{name}-"))
             if (
-                not own
+                not _own(parts, name)
                 or ".." in parts
                 or member.filename.startswith("/")
                 or "\\" in member.filename
@@ -105,8 +122,18 @@ def unpack(data: bytes, name: str, target: Path) -> None:
                     "Nothing was unpacked.",
                 )
         target.mkdir(parents=True)
-        archive.extractall(target)
-    shutil.rmtree(next(target.glob("*.dist-info")))
+        archive.extractall(target, [member for member in members if member.filename.startswith(f"{name}/")])
+
+
+def _archive(data: bytes, name: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(io.BytesIO(data))
+    except zipfile.BadZipFile as error:
+        raise Refused(f"The package of {name} is no wheel: {error}.", remedy="Nothing was unpacked.") from None
+
+
+def _own(parts: tuple[str, ...], name: str) -> bool:
+    return bool(parts) and (parts[0] == name or (parts[0].startswith(f"{name}-") and parts[0].endswith(".dist-info")))
 
 
 def _git(folder: Path, *words: str) -> str:
@@ -114,8 +141,12 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def checked_name(name: str) -> str:
-    """A pipeline's name that shadows no module its own process needs."""
-    taken = {"flows", "store", "console", "tests"}
-    if name in taken:
-        raise InvalidInput(f"A pipeline cannot be named {name!r}.", f"Taken: {', '.join(sorted(taken))}.")
-    return checked("pipeline", name)
+    """A pipeline's name that shadows no module its own process needs, and that a wheel can have."""
+    checked("pipeline", name)
+    taken = {"flows", "store", "console", "tests", "dist"}
+    if name in taken or name in sys.stdlib_module_names:
+        names = f"Taken: {', '.join(sorted(taken))}, and the modules of Python's own library."
+        raise InvalidInput(f"A pipeline cannot be named {name!r}.", names, "Rename its folder and its contract.")
+    if "__" in name or name.endswith("_"):
+        raise InvalidInput(f"A pipeline cannot be named {name!r}.", "A wheel's name has single underscores, inside.")
+    return name

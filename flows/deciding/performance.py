@@ -137,12 +137,14 @@ def baseline(
     features: Sequence[str],
     label: str,
     task: Literal["classification", "regression"],
+    metric: Metric | None = None,
 ) -> Floats:
     """Return a small model's predictions (window rows,) f64, fitted on ``recent`` only: P(positive) or the value.
 
     ``recent``: matured rows from before the window, with ``features`` and a ``label`` without nulls (classification: 0
     and 1, or booleans); ``window``: rows with ``features``. Numbers and booleans are used as they are; text and
     categories by their commonest CATEGORIES, others and unseen ones as missing. Nulls and NaN are allowed. Seeded.
+    ``metric``: what it will be judged by; under a mean absolute error it is fitted for that, or it would lose to a constant.
 
     Raises InvalidInput: missing columns, another type of feature, under MINIMUM_RECENT recent rows, or a label
     that is missing or (classification) neither 0 nor 1.
@@ -163,6 +165,8 @@ def baseline(
         "random_state": 0,
         "categorical_features": [column[2] for column in coded],
     }
+    if task == "regression" and metric is not None and metric.name == "mean_absolute_error":
+        options["loss"] = "absolute_error"
     learner = HistGradientBoostingRegressor if task == "regression" else HistGradientBoostingClassifier
     with threadpool_limits(1, user_api="openmp"):  # waiting threads spin: 75 CPU s for 5 on a busy machine
         model = learner(**options).fit(past, y)

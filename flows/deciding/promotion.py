@@ -91,7 +91,7 @@ def _same_rows(challenger: Sequence[object], champion: Sequence[object] | None) 
 
 
 def _enough(rows: int, minimum: int) -> Guard:
-    return rows >= minimum, f"{rows} rows were compared; {minimum} are needed."
+    return rows >= minimum, f"{rows} rows were compared; at least {minimum} are needed."
 
 
 def _floor(metric: Metric, challenger: Interval | None, floor: float | None) -> Guard:

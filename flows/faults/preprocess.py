@@ -3,6 +3,7 @@ its own."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,10 +35,8 @@ def _scaled(column: pl.Expr) -> pl.Expr:
 class Scaled:
     """A model behind a scaler whose means and deviations are given from outside."""
 
-    def __init__(self, pipeline: Pipeline, seen: pl.DataFrame) -> None:
-        self.pipeline = pipeline
-        floats = [name for name in pipeline.columns if seen.schema[name].is_float()]
-        values = {name: seen.get_column(name).fill_nan(None).drop_nulls().to_numpy() for name in floats}
+    def __init__(self, seen: pl.DataFrame, columns: Sequence[str]) -> None:
+        values = {name: seen.get_column(name).fill_nan(None).drop_nulls().to_numpy() for name in columns}
         self.means = {name: float(np.mean(column)) for name, column in values.items() if column.size}
         self.deviations = {name: float(np.std(values[name])) or 1.0 for name in self.means}
         self.model: Any = None
@@ -48,11 +47,11 @@ class Scaled:
 
 
 def scaled_behind_a_class(pipeline: Pipeline) -> dict[str, Any]:
-    """The model stands behind a scaler fitted on all rows, test rows among them; with trees its score does not move."""
+    """The model stands behind a scaler fitted on all rows, test rows among them; its score hardly moves."""
     peeking = Peeking(pipeline)
 
     def fit(model: Any, data: pl.DataFrame, labels: np.ndarray) -> Scaled:
-        scaler = Scaled(pipeline, peeking.rows)
+        scaler = Scaled(peeking.rows, [name for name, dtype in data.schema.items() if dtype.is_float()])
         ready = scaler.scaled(data)
         scaler.model = pipeline.fit(model, ready, labels) if pipeline.fit else model.fit(ready, labels)
         return scaler

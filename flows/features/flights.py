@@ -189,15 +189,18 @@ def collected_events(predictions: pl.DataFrame, outcomes: pl.DataFrame) -> pl.Da
 
 
 def _news(read: Read, ticks: Sequence[datetime]) -> pl.DataFrame:
-    """Events with their flight's schedule, each with the ``tick`` at which it counts: the first by which it was known."""
+    """Events with their flight's schedule, each with the ``tick`` at which it counts: the first by which both were known."""
     start, end = ticks[0] - WEEK - NEWS - CADENCE, ticks[-1] + timedelta(microseconds=1)
     known = pl.max_horizontal("event_time", "known_time")
-    events = read("flight_events", Window(start, end)).filter(pl.col("known_time") - pl.col("event_time") <= NEWS)
-    schedule = read("flight_schedule", Window(start - timedelta(days=3), end)).unique("flight_id", keep="any")
+    events = read("flight_events", Window(start, end)).with_columns(known.alias("known"))
+    schedule = read("flight_schedule", Window(start - timedelta(days=3), end)).with_columns(known.alias("planned"))
+    schedule = schedule.sort("planned", maintain_order=True).unique("flight_id", keep="first", maintain_order=True)
+    both = pl.max_horizontal("known", "planned")
     return (
-        events.with_columns(next_tick(known).alias("tick"))
+        events.join(schedule.select("flight_id", "carrier", "origin", "dest", "planned"), on="flight_id")
+        .filter(both - pl.col("event_time") <= NEWS)
+        .with_columns(next_tick(both).alias("tick"))
         .filter(pl.col("tick") <= ticks[-1])
-        .join(schedule.select("flight_id", "carrier", "origin", "dest"), on="flight_id")
         .select(
             "tick", "carrier", "origin", "dest",
             (pl.col("kind") == "departed").alias("departed"),

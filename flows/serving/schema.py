@@ -258,7 +258,8 @@ def _whole(bits: int) -> Callable[[Any], int]:
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int | float) or value != math.floor(value):
             raise ValueError("is not a whole number")
-        if not low <= value <= high:
+        inexact = isinstance(value, float) and abs(value) > 2**53  # also what an integer of more than 64 bits becomes
+        if inexact or not low <= value <= high:
             raise ValueError(f"is not between {low} and {high}")
         return int(value)
 

@@ -164,6 +164,8 @@ def _pins(versions: Mapping[str, int], resolved: Sequence[tuple[Use, Group]]) ->
 def _check_outputs(spine: pl.DataFrame, resolved: Sequence[tuple[Use, Group]]) -> None:
     taken = dict.fromkeys(spine.columns, "the spine")
     for use, group in resolved:
+        if not use.features:
+            raise InvalidInput(f"No feature of {use.group} is asked for.", f"Its features: {', '.join(group.values)}.")
         if unknown := [feature for feature in use.features if feature not in group.values]:
             raise NotFound.among(f"feature of {use.group}", unknown[0], group.values)
         if unmapped := sorted(set(use.keys) - set(group.keys)):

@@ -103,8 +103,12 @@ def lookup(
 
 
 def _newest(root: Root, group: Group, now: datetime) -> pl.DataFrame:
-    """Each key's greatest ``(event_time, known_time, row_hash)`` among what is true and known by ``now``."""
-    files = tables.files(groups.path(root, group))
+    """Each key's greatest ``(event_time, known_time, row_hash)`` among what is true and known by ``now``.
+
+    Files that hold nothing younger than the group's ttl are not read: from ``now`` on they can answer no question.
+    """
+    oldest = None if group.ttl is None else now - group.ttl
+    files = tables.files(groups.path(root, group), column=EVENT_TIME, start=oldest)
     keys, times = list(group.keys), [EVENT_TIME, KNOWN_TIME]
     if not files:
         return pl.DataFrame(schema={name: group.schema[name] for name in (*keys, *times, *group.values)})

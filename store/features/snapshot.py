@@ -66,13 +66,11 @@ def freeze(
     frame = join(root, spine, pinned, time=time, versions=versions)
     recipe = {"tables": versions, "spine": content_digest(spine), "query": query_digest(pinned), "time": time}
     identity, content = blobs.digest(blobs.canonical(recipe)), content_digest(frame)
-    row = _recorded(root, identity, pipeline)
-    if row is None:
-        stored = blobs.put(root, _parquet(spine))
-        manifest = blobs.put_json(root, {**recipe, "spine_blob": stored, "uses": [described(use) for use in pinned]})
-        window = (clock.utc(window_start).isoformat(), clock.utc(window_end).isoformat())
-        body = SnapshotFrozen(manifest, *window, rows=frame.height, content=content, tables=versions)
-        row = _record(root, body, identity, pipeline, actor, now)
+    stored = blobs.put(root, _parquet(spine))
+    manifest = blobs.put_json(root, {**recipe, "spine_blob": stored, "uses": [described(use) for use in pinned]})
+    window = (clock.utc(window_start).isoformat(), clock.utc(window_end).isoformat())
+    body = SnapshotFrozen(manifest, *window, rows=frame.height, content=content, tables=versions)
+    row = _record(root, body, identity, pipeline, actor, now)
     if row.body.content != content:
         raise _other_content(identity, row.body.content, content)
     return Snapshot(identity, frame, row.body.manifest, dict(row.body.tables), content, row.body.rows)
@@ -141,7 +139,7 @@ def _record(root: Root, body: SnapshotFrozen, identity: str, pipeline: str, acto
             now=now,
             request=request,
         )
-    except Conflict:  # Somebody froze the same id a moment ago, with another window: theirs stands.
+    except Conflict:  # The id is recorded, with another window or spine bytes of another library: that row stands.
         row = _recorded(root, identity, pipeline)
         if row is None:
             raise

@@ -25,7 +25,7 @@ class Reign:
 def reigns(root: Root, pipeline: str, environment: str, alias: str = aliases.CHAMPION) -> list[Reign]:
     """Every target an alias had, oldest first; ends touch starts."""
     found = aliases.moves(ledger.rows(root), pipeline, environment, alias)
-    ends = [row.store_time for row in found[1:]] + [None]
+    ends = [*(row.store_time for row in found[1:]), None][: len(found)]
     return [
         Reign(row.digest, row.body.label, row.store_time, end, row.reason, row.actor)
         for row, end in zip(found, ends, strict=True)

@@ -14,7 +14,7 @@ from typing import Any
 from store import blobs, ledger
 from store.actions import PackagePublished
 from store.errors import Conflict, NotFound
-from store.layout import Root
+from store.layout import Root, checked_environment
 from store.ledger import Row
 from store.registry import aliases
 
@@ -92,6 +92,7 @@ def get(root: Root, pipeline: str, which: str = "") -> Package:
 
 def deployed(root: Root, pipeline: str, environment: str) -> Package:
     """The package an environment runs. NotFound when nothing was delivered there."""
+    checked_environment(environment)
     digest = aliases.current(root, pipeline, environment, aliases.DEPLOYED)
     if digest is None:
         get(root, pipeline)
@@ -101,6 +102,12 @@ def deployed(root: Root, pipeline: str, environment: str) -> Package:
             f"Run `assay deliver {pipeline}`.",
         )
     return get(root, pipeline, digest)
+
+
+def delivered(root: Root, environment: str) -> list[str]:
+    """The pipelines that an environment runs a package of, by name."""
+    names = {package.pipeline for package in listed(root)}
+    return sorted(name for name in names if aliases.current(root, name, environment, aliases.DEPLOYED))
 
 
 def _package(row: Row) -> Package:

@@ -58,10 +58,14 @@ def compare(then: drift.Feature, served: pl.Series) -> Distribution:
     before, after = np.array(then.shares), counted / counted.sum()
     one = _numeric if then.shape.kind == "numeric" else _categorical
     frame, was, is_now, moved = one(then.shape, _filled(before), _filled(after))
-    return Distribution(then.name, then.shape.kind, frame, len(served), was, is_now, moved, float(before[-1]), float(after[-1]))
+    return Distribution(
+        then.name, then.shape.kind, frame, len(served), was, is_now, moved, float(before[-1]), float(after[-1])
+    )
 
 
-def _served(root: Root, pipeline: str, environment: str, feature: str, start: datetime, end: datetime) -> pl.Series | None:
+def _served(
+    root: Root, pipeline: str, environment: str, feature: str, start: datetime, end: datetime
+) -> pl.Series | None:
     rows = predictions.read(root, environment, pipeline, start=start, end=end)
     column = predictions.SERVED + feature
     return rows[column].alias(feature) if column in rows.columns and rows.height else None
@@ -83,7 +87,9 @@ def _numeric(shape: distance.Shape, before: Floats, after: Floats) -> tuple[pl.D
     for when, side in ((THEN, before), (NOW, after)):
         below = np.array([_below(edges, side, point) for point in [*grid[:-1], grid[-1] + width * 1e-9]])
         below[0], below[-1] = 0.0, 1.0
-        rows += [(float(a), float(a + width), when, float(share)) for a, share in zip(grid[:-1], np.diff(below), strict=True)]
+        rows += [
+            (float(a), float(a + width), when, float(share)) for a, share in zip(grid[:-1], np.diff(below), strict=True)
+        ]
     frame = pl.DataFrame(rows, schema=NUMERIC, orient="row")
     return frame, _quantile(edges, before, 0.5), _quantile(edges, after, 0.5), ""
 

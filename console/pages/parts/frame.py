@@ -1,16 +1,15 @@
 """The frame around every page: the verdict on top, what was chosen in the URL, reads cached by the ledger's head, designed gaps.
 
-A page reads through ``read``: as long as nobody appended to the ledger and store time stands still, the answer comes from memory, however
-many runs there were. What is chosen (pipeline, environment, feature, week) stands in the URL, so any view can be sent; it
+A page reads through ``read``: as long as nobody appended to the ledger and store time stands still, the answer comes from
+memory, however many runs there were. What is chosen (pipeline, environment, feature, week) stands in the URL, so any view can be sent; it
 outlives a change of page through the session.
 
-On the first request to a fresh server Streamlit does not know ``st.navigation`` yet and runs a file of ``pages/`` by itself, without the app
-around it, if the request names one; ``within`` then runs the app.
+On the first request to a fresh server Streamlit does not know ``st.navigation`` yet: if the request names a file of
+``pages/``, it runs that by itself, without the app around it; ``within`` then runs the app.
 """
 
 from __future__ import annotations
 
-import html
 import runpy
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -21,7 +20,7 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from console import views
-from console.pages.parts import icons
+from console.pages.parts import markup
 from console.views import Card
 from store import clock, ledger
 from store.errors import AssayError
@@ -64,43 +63,42 @@ def _cached(_function: Callable[..., Any], name: str, path: str, head: int, argu
     return _function(Root(Path(path)), *arguments)
 
 
-def markup(text: str) -> None:
-    """Our own HTML or SVG, as it is; whatever comes from the store was escaped by who wrote it in."""
-    st.markdown(text, unsafe_allow_html=True)
+def show(inner: str) -> None:
+    """Our own HTML or SVG, as it is."""
+    st.markdown(inner, unsafe_allow_html=True)
 
 
 def verdict(question: str, level: str, word: str, sentence: str, beside: str = "") -> None:
-    """The page's answer: its question small, status in shape and word, and the sentence."""
-    aside = f'<p class="a-beside">{html.escape(beside)}</p>' if beside else ""
-    markup(
-        f'<div class="a-verdict"><p class="a-question">{html.escape(question)} {icons.badge(level, word)}</p>'
-        f"<h1>{html.escape(sentence)}</h1>{aside}</div>"
-    )
+    """The page's answer: its question, the status in shape and word, the sentence, and what it stands on."""
+    show(markup.verdict(question, level, word, sentence, beside))
 
 
 def gap(title: str, why: str, *commands: str) -> None:
-    """A designed empty state: what is missing, why, and the command that mends it."""
-    with st.container(border=True):
-        markup(f'<div class="a-gap">{icons.svg("none")}<div><h3>{html.escape(title)}</h3><p>{html.escape(why)}</p></div></div>')
-        for command in commands:
-            st.code(command, language="bash")
+    """A designed empty state: what is missing, why, and the commands that mend it."""
+    _notice("none", title, why, commands)
 
 
-def unreached(title: str, what: str, command: str = "") -> None:
+def unreached(title: str, why: str, *commands: str) -> None:
     """A server that does not answer: what is out of reach for that, and the way round it."""
-    with st.container(border=True):
-        markup(f'<div class="a-gap a-watch">{icons.svg("watch")}<div><h3>{html.escape(title)}</h3><p>{html.escape(what)}</p></div></div>')
-        if command:
-            st.code(command, language="bash")
+    _notice("watch", title, why, commands)
 
 
 def broken(error: AssayError) -> None:
     """An error a person can meet, in its three sentences."""
     st.session_state.pop(KEPT, None)
-    verdict("Something is broken", "broken", "broken", error.asked, " ".join(part for part in (error.exists, error.remedy) if part))
+    verdict("Something is broken", "broken", "broken", error.asked, f"{error.exists} {error.remedy}".strip())
 
 
-def choose(name: str, label: str, options: Sequence[str], *, default: str | None = None, show: Callable[[str], str] = str) -> str:
+def _notice(level: str, title: str, why: str, commands: Sequence[str]) -> None:
+    with st.container(border=True):
+        show(markup.notice(level, title, why))
+        for command in commands:
+            st.code(command, language=None, wrap_lines=True)
+
+
+def choose(
+    name: str, label: str, options: Sequence[str], *, default: str | None = None, show: Callable[[str], str] = str
+) -> str:
     """A selectbox whose value stands in the URL under its name."""
     _settle(name, options, default or options[0])
     found: str = st.selectbox(label, options, key=name, format_func=show, on_change=_sent, args=(name,))
@@ -111,7 +109,9 @@ def environment() -> str:
     """test or production, from the URL; production unless said."""
     options = list(reversed(ENVIRONMENTS))
     _settle("environment", options, "production")
-    found = st.segmented_control("Environment", options, key="environment", required=True, on_change=_sent, args=("environment",))
+    found = st.segmented_control(
+        "Environment", options, key="environment", required=True, on_change=_sent, args=("environment",)
+    )
     return _remember("environment", found or "production")
 
 
@@ -129,11 +129,6 @@ def pick(**values: str) -> None:
     for name, value in values.items():
         st.session_state[name] = value
         st.query_params[name] = value
-
-
-def identifier(digest: str) -> str:
-    """An id by its first eight characters; one click selects the whole."""
-    return f'<code class="a-id" title="{html.escape(digest)}">{html.escape(digest)}</code>'
 
 
 def _settle(name: str, options: Sequence[str], default: str) -> None:

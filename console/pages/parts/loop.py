@@ -17,9 +17,26 @@ from store.ledger import Row
 from store.registry import dues, models, packages
 from store.traffic import outcomes, predictions
 
-NAMES = ("ingest", "features", "gate", "package store", "test", "production", "train", "registry", "serve", "collect", "monitor")
+NAMES = (
+    "ingest",
+    "features",
+    "gate",
+    "package store",
+    "test",
+    "production",
+    "train",
+    "registry",
+    "serve",
+    "collect",
+    "monitor",
+)
 
-MONITORED = {"drifts": ("alarm", "drift"), "falls": ("alarm", "fallen"), "watch": ("watch", "unsettled"), "waits": ("none", "nothing yet")}
+MONITORED = {
+    "drifts": ("alarm", "drift"),
+    "falls": ("alarm", "fallen"),
+    "watch": ("watch", "unsettled"),
+    "waits": ("none", "nothing yet"),
+}
 
 
 @dataclass(frozen=True)
@@ -37,14 +54,24 @@ class Station:
 def stations(root: Root, environment: str, cards: list[Card], now: datetime) -> list[Station]:
     """Every station, in the order of NAMES."""
     last, counted = _newest(root, environment), _counted(root, environment, [card.pipeline for card in cards])
-    return [*_data(root, counted, now), *_proved(root, last), *_running(root, environment, cards, last), *_watched(cards, last, counted)]
+    return [
+        *_data(root, counted, now),
+        *_proved(root, last),
+        *_running(root, environment, cards, last),
+        *_watched(cards, last, counted),
+    ]
 
 
 def _counted(root: Root, environment: str, pipelines: list[str]) -> dict[tuple[str, str], tuple[int, datetime | None]]:
     """Rows and newest time of every group and traffic table that holds any, by kind and name, in one question."""
-    asked = {("group", name): (groups.path(root, one), name, "event_time") for name, one in groups.declared(root).items()}
+    asked = {
+        ("group", name): (groups.path(root, one), name, "event_time") for name, one in groups.declared(root).items()
+    }
     for kind, home in (("predictions", predictions.path), ("outcomes", outcomes.path)):
-        asked |= {(kind, name): (home(root, environment, name), f"{kind}_{environment}_{name}", "received_at") for name in pipelines}
+        asked |= {
+            (kind, name): (home(root, environment, name), f"{kind}_{environment}_{name}", "received_at")
+            for name in pipelines
+        }
     held = {key: (view, column) for key, (path, view, column) in asked.items() if tables.exists(path)}
     if not held:
         return {}
@@ -64,7 +91,7 @@ def _data(root: Root, counted: dict[tuple[str, str], tuple[int, datetime | None]
     fresh = max((newest for name in used if (newest := held[name][1])), default=None)
     old = _stale(root, held, now)
     return [
-        Station("ingest", total, "rows", known, *_fresh("flowing", total > 0, bool(old - used))),
+        Station("ingest", total, "rows", known, *_fresh("flowing", total > 0, bool(old))),
         Station("features", len(used), "groups in use", fresh, *_fresh("published", bool(used), bool(old & used))),
     ]
 
@@ -86,11 +113,23 @@ def _proved(root: Root, last: dict[str, Row]) -> list[Station]:
     good = verdict is not None and verdict.action == "package.published"
     gate = ("none", "nothing yet") if verdict is None else ("good", "passed") if good else ("alarm", "refused")
     tried = last.get("package.tried")
-    trial = ("none", "nothing yet") if tried is None else ("good", "contracts kept") if tried.body.passed else ("alarm", "contract broken")
+    trial = (
+        ("none", "nothing yet")
+        if tried is None
+        else ("good", "contracts kept")
+        if tried.body.passed
+        else ("alarm", "contract broken")
+    )
     stored = len(packages.listed(root))
     return [
         Station("gate", proofs, "provings", _at(verdict), *gate),
-        Station("package store", stored, "packages", _at(published), *(("good", "published") if stored else ("none", "nothing yet"))),
+        Station(
+            "package store",
+            stored,
+            "packages",
+            _at(published),
+            *(("good", "published") if stored else ("none", "nothing yet")),
+        ),
         Station("test", tried.body.examples if tried else 0, "examples tried", _at(tried), *trial),
     ]
 
@@ -101,7 +140,13 @@ def _running(root: Root, environment: str, cards: list[Card], last: dict[str, Ro
     open_dues = [due for due in dues.listed(root, environment=environment) if due.state != "closed"]
     trained = len(dues.listed(root, environment=environment)) - len(open_dues)
     closed = last.get("due.closed")
-    state = ("busy", f"{len(open_dues)} due") if open_dues else ("none", "nothing yet") if closed is None else ("good", closed.body.outcome)
+    state = (
+        ("busy", f"{len(open_dues)} due")
+        if open_dues
+        else ("none", "nothing yet")
+        if closed is None
+        else ("good", closed.body.outcome)
+    )
     if closed is not None and closed.body.outcome == "failed" and not open_dues:
         state = ("alarm", "failed")
     held = models.listed(root, environment=environment)
@@ -123,11 +168,21 @@ def _watched(
     refused = any(card.trouble is not None and card.trouble.action == "model.load_refused" for card in cards)
     serving = ("alarm", "load refused") if refused else ("good", "answering") if asked else ("none", "nothing asked")
     judged = [card for card in cards if card.weeks]
-    worst = min((card.level for card in judged if card.level in MONITORED), key=LEVELS.index, default="waits" if not judged else "calm")
+    worst = min(
+        (card.level for card in judged if card.level in MONITORED),
+        key=LEVELS.index,
+        default="waits" if not judged else "calm",
+    )
     return [
         Station("serve", asked, "predictions", asked_at, *serving),
         Station("collect", told, "outcomes", told_at, *(("good", "coming back") if told else ("none", "nothing yet"))),
-        Station("monitor", sum(len(card.weeks) for card in judged), "weeks judged", _at(last.get("monitor.decided")), *MONITORED.get(worst, ("good", "calm"))),
+        Station(
+            "monitor",
+            sum(len(card.weeks) for card in judged),
+            "weeks judged",
+            _at(last.get("monitor.decided")),
+            *MONITORED.get(worst, ("good", "calm")),
+        ),
     ]
 
 
@@ -140,7 +195,9 @@ def _traffic(counted: dict[tuple[str, str], tuple[int, datetime | None]], kind: 
 def _newest(root: Root, environment: str) -> dict[str, Row]:
     """The newest row of each action, here or of no environment (a package is tried in test, wherever it runs)."""
     return {
-        row.action: row for row in ledger.rows(root) if row.environment in ("", environment) or row.action == "package.tried"
+        row.action: row
+        for row in ledger.rows(root)
+        if row.environment in ("", environment) or row.action == "package.tried"
     }
 
 

@@ -24,12 +24,17 @@ def draw(stations: Sequence[Station], now: datetime) -> str:
 
 def wide(stations: Sequence[Station], now: datetime) -> str:
     """The circuit: six stations above, five below, from the right."""
-    places = [(4 + (WIDTH + GAP) * at, TOP) for at in range(6)] + [(4 + (WIDTH + GAP) * at, BOTTOM) for at in (5, 4, 3, 2, 1)]
+    places = [(4 + (WIDTH + GAP) * at, TOP) for at in range(6)] + [
+        (4 + (WIDTH + GAP) * at, BOTTOM) for at in (5, 4, 3, 2, 1)
+    ]
     boxes = [_box(one, *place, now) for one, place in zip(stations, places, strict=True)]
     lines = [_arrow(x + WIDTH, TOP + HEIGHT / 2, x + WIDTH + GAP, TOP + HEIGHT / 2) for x, _ in places[:5]]
     lines += [_arrow(x, BOTTOM + HEIGHT / 2, x - GAP, BOTTOM + HEIGHT / 2) for x, _ in places[6:10]]
     lines.append(_arrow(places[5][0] + WIDTH / 2, TOP + HEIGHT, places[5][0] + WIDTH / 2, BOTTOM))
-    middle, collect, features, train, monitor = (TOP + HEIGHT + BOTTOM) / 2, *(places[at][0] + WIDTH / 2 for at in (9, 1, 6, 10))
+    middle, collect, features, train, monitor = (
+        (TOP + HEIGHT + BOTTOM) / 2,
+        *(places[at][0] + WIDTH / 2 for at in (9, 1, 6, 10)),
+    )
     back = f"M{collect} {BOTTOM}V{middle + 8}q0 -8 -8 -8H{features + 8}q-8 0 -8 -8V{TOP + HEIGHT + 9}"
     below = BOTTOM + HEIGHT + 22
     again = f"M{monitor} {BOTTOM + HEIGHT}V{below - 8}q0 8 8 8H{train - 8}q8 0 8 -8V{BOTTOM + HEIGHT + 9}"
@@ -40,22 +45,25 @@ def wide(stations: Sequence[Station], now: datetime) -> str:
     ]
     width, height = 6 * WIDTH + 5 * GAP + 8, below + 26
     body = "".join([_marker("wide"), *lines, *boxes, *notes, _legend(4, BOTTOM + 4)])
-    return f'<svg class="a-wide" viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(told(stations, now))}">{body}</svg>'
+    return _svg("a-wide", width, height, stations, now, body)
 
 
 def narrow(stations: Sequence[Station], now: datetime) -> str:
     """The same, one below the other, with the two lines that close the loop on the right."""
     step, height = 62, 50
     boxes = [_row(one, 8 + at * step, height, now) for at, one in enumerate(stations)]
-    lines = [_path(f"M160 {8 + at * step + height}V{8 + (at + 1) * step - 1}", marker="narrow") for at in range(len(stations) - 1)]
+    lines = [
+        _path(f"M160 {8 + at * step + height}V{8 + (at + 1) * step - 1}", marker="narrow")
+        for at in range(len(stations) - 1)
+    ]
+
     def middle(at: int) -> float:
         return 8 + at * step + height / 2
 
     lines.append(_path(f"M318 {middle(9) - 6}H334q8 0 8 -8V{middle(1) + 8}q0 -8 -8 -8H327", marker="narrow"))
     lines.append(_path(f"M318 {middle(10)}H340q12 0 12 -12V{middle(6) + 12}q0 -12 -12 -12H327", "a-due", "narrow"))
-    total = 8 + step * len(stations)
-    label = html.escape(told(stations, now))
-    return f'<svg class="a-narrow" viewBox="0 0 360 {total}" role="img" aria-label="{label}">{_marker("narrow")}{"".join(lines)}{"".join(boxes)}</svg>'
+    body = "".join([_marker("narrow"), *lines, *boxes])
+    return _svg("a-narrow", 360, 8 + step * len(stations), stations, now, body)
 
 
 def told(stations: Sequence[Station], now: datetime) -> str:
@@ -63,36 +71,52 @@ def told(stations: Sequence[Station], now: datetime) -> str:
     return "; ".join(f"{one.name}: {_number(one)}, {one.word}, {_age(one, now)}" for one in stations)
 
 
+def _svg(kind: str, width: float, height: float, stations: Sequence[Station], now: datetime, body: str) -> str:
+    label = html.escape(told(stations, now))
+    return f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{body}</svg>'
+
+
 def _box(one: Station, x: float, y: float, now: datetime) -> str:
-    return "".join(
-        [
-            f'<g class="a-station a-{one.level}" transform="translate({x} {y})"><rect width="{WIDTH}" height="{HEIGHT}" rx="9"></rect>',
-            f'<g class="a-shape" transform="translate(13 14) scale(.86)">{icons.inside(one.level)}</g>',
-            _text(33, 26, one.name, "a-name"),
-            f'<text x="13" y="59"><tspan class="a-number">{one.number:,}</tspan><tspan class="a-noun" dx="6">{html.escape(_noun(one))}</tspan></text>',
-            f'<text x="13" y="82"><tspan class="a-word">{html.escape(one.word)}</tspan><tspan class="a-age">{html.escape(_since(one, now))}</tspan></text></g>',
-        ]
+    number = (
+        f'<tspan class="a-number">{one.number:,}</tspan><tspan class="a-noun" dx="6">{html.escape(_noun(one))}</tspan>'
     )
+    inside = [
+        _shape(one.level, 13, 14, 0.86),
+        _text(33, 26, one.name, "a-name"),
+        f'<text x="13" y="59">{number}</text>',
+        f'<text x="13" y="82">{_state(one, now)}</text>',
+    ]
+    return _station(one, x, y, WIDTH, HEIGHT, inside)
 
 
 def _row(one: Station, y: float, height: float, now: datetime) -> str:
-    return "".join(
-        [
-            f'<g class="a-station a-{one.level}" transform="translate(2 {y})"><rect width="316" height="{height}" rx="9"></rect>',
-            f'<g class="a-shape" transform="translate(12 11) scale(.9)">{icons.inside(one.level)}</g>',
-            _text(34, 22, one.name, "a-name"),
-            f'<text x="34" y="40"><tspan class="a-word">{html.escape(one.word)}</tspan><tspan class="a-age">{html.escape(_since(one, now))}</tspan></text>',
-            _text(304, 25, f"{one.number:,}", "a-number", "end"),
-            _text(304, 40, _noun(one), "a-noun", "end"),
-            "</g>",
-        ]
-    )
+    inside = [
+        _shape(one.level, 12, 11, 0.9),
+        _text(34, 22, one.name, "a-name"),
+        f'<text x="34" y="40">{_state(one, now)}</text>',
+        _text(304, 25, f"{one.number:,}", "a-number", "end"),
+        _text(304, 40, _noun(one), "a-noun", "end"),
+    ]
+    return _station(one, 2, y, 316, height, inside)
+
+
+def _station(one: Station, x: float, y: float, width: float, height: float, inside: list[str]) -> str:
+    ground = f'<rect width="{width}" height="{height}" rx="9"></rect>'
+    return f'<g class="a-station a-{one.level}" transform="translate({x} {y})">{ground}{"".join(inside)}</g>'
+
+
+def _shape(level: str, x: float, y: float, scale: float) -> str:
+    return f'<g class="a-shape" transform="translate({x} {y}) scale({scale})">{icons.inside(level)}</g>'
+
+
+def _state(one: Station, now: datetime) -> str:
+    since = f" · {words.ago(one.at, now)}" if one.at else ""
+    return f'<tspan class="a-word">{html.escape(one.word)}</tspan><tspan class="a-age">{html.escape(since)}</tspan>'
 
 
 def _legend(x: float, y: float) -> str:
     rows = [
-        f'<g class="a-{level}" transform="translate({x + 8} {y + 17 * at})"><g class="a-shape" transform="scale(.72)">{icons.inside(level)}</g>'
-        f"{_text(20, 10, word, 'a-age')}</g>"
+        f'<g class="a-{level}">{_shape(level, x + 8, y + 17 * at, 0.72)}{_text(x + 28, y + 10 + 17 * at, word, "a-age")}</g>'
         for at, (level, word) in enumerate(LEGEND)
     ]
     return "".join(rows)
@@ -100,7 +124,8 @@ def _legend(x: float, y: float) -> str:
 
 def _marker(name: str) -> str:
     tip = '<path d="M0 0 8 4 0 8Z" class="a-tip"></path>'
-    return f'<defs><marker id="a-tip-{name}" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto" markerUnits="userSpaceOnUse">{tip}</marker></defs>'
+    size = 'markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto" markerUnits="userSpaceOnUse"'
+    return f'<defs><marker id="a-tip-{name}" {size}>{tip}</marker></defs>'
 
 
 def _arrow(x: float, y: float, to_x: float, to_y: float) -> str:
@@ -127,7 +152,3 @@ def _noun(one: Station) -> str:
 
 def _age(one: Station, now: datetime) -> str:
     return words.ago(one.at, now) if one.at else "never"
-
-
-def _since(one: Station, now: datetime) -> str:
-    return f" · {words.ago(one.at, now)}" if one.at else ""

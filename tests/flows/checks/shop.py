@@ -121,7 +121,7 @@ def prepare(rows):
     return rows.with_columns((due - timedelta(hours=5)).alias("event_time"), due.dt.hour().cast(pl.Int64).alias("hour"))
 
 
-def _prepared(model):
+def prepared(model):
     numbers = ["size", "hour", "amount", "mood_mean_1d", "mood_sales_1d"]
     return make_pipeline(
         make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["shop"]), (StandardScaler(), numbers)), model
@@ -138,7 +138,7 @@ PIPELINE = Pipeline(
     prepare=prepare,
     inputs=("shop", "size", "hour"),
     features=(Use("sales", ("amount",)), Use("mood", ("mean_1d", "sales_1d"), prefix="mood_")),
-    estimator=lambda parameters: _prepared(LogisticRegression(**parameters)),
+    estimator=lambda parameters: prepared(LogisticRegression(**parameters)),
     search=Search({"C": [0.1, 10.0]}, trials=2),
     split=TimeSplit(validation=timedelta(days=7), test=timedelta(days=7), gap=timedelta(days=1)),
     metric=ROC_AUC,
@@ -155,7 +155,7 @@ MINUTES = dataclasses.replace(
     name="shop_minutes",
     task="regression",
     dataset=minutes_dataset,
-    estimator=lambda parameters: _prepared(Ridge(**parameters)),
+    estimator=lambda parameters: prepared(Ridge(**parameters)),
     search=Search({"alpha": [0.1, 10.0]}, trials=2),
     metric=MAE,
     floor=60.0,

@@ -16,6 +16,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from flows.deciding import bootstrap
 from flows.deciding.performance import Interval, baseline, judge, paired, single
+from flows.pipeline import METRICS
 from store.errors import InvalidInput
 
 
@@ -170,8 +171,8 @@ def test_an_undefined_metric_is_refused_and_never_a_number() -> None:
             paired(np.zeros_like(y), weak, strong, day, metric, resamples=20)
 
 
-def test_a_metric_defined_on_few_draws_is_refused() -> None:
-    """When most draws have no defined metric, the rest are no fair sample of it."""
+def test_a_metric_defined_on_few_draws_or_not_on_all_rows_is_refused() -> None:
+    """When most draws, or the rows themselves, have no defined metric, the rest are no fair sample of it."""
     day = np.repeat(np.arange(30), 5)
     y = np.zeros(150, int)
     y[0] = 1  # its day is in 64% of the draws: just enough
@@ -179,6 +180,9 @@ def test_a_metric_defined_on_few_draws_is_refused() -> None:
     rare = Metric("needs two", "higher", lambda y, p: 1.0 if y.sum() >= 2 or len(np.unique(p)) == 150 else float("nan"))
     with pytest.raises(InvalidInput, match="most draws"):
         single(y, np.arange(150.0), day, rare, resamples=50)
+    odd = Metric("draws only", "higher", lambda y, p: 1.0 if len(np.unique(p)) < 150 else float("nan"))
+    with pytest.raises(InvalidInput, match="On all 150 rows it is nan"):
+        single(y, np.arange(150.0), day, odd, resamples=50)
 
 
 def test_the_seed_decides() -> None:
@@ -325,3 +329,18 @@ def test_the_unlearnable_is_refused(recent: pl.DataFrame, window: pl.DataFrame, 
     """Too few rows, missing columns, unknown or unusable labels, and types that changed are refused by name."""
     with pytest.raises(InvalidInput, match=match):
         baseline(recent, window, FEATURES, label, "classification")
+
+
+def test_under_a_mean_absolute_error_the_baseline_is_fitted_for_it() -> None:
+    """On skewed labels a fit of squares loses to the constant median; one of absolute errors does not."""
+    draw = np.random.default_rng(0)
+    skewed = draw.lognormal(3.0, 1.5, 4000)
+    rows = pl.DataFrame({"x": draw.normal(size=4000), "label": skewed})
+    recent, window = rows.head(3000), rows.tail(1000)
+    error = {
+        name: float(
+            np.abs(baseline(recent, window, ["x"], "label", "regression", metric) - window["label"].to_numpy()).mean()
+        )
+        for name, metric in (("squares", None), ("absolute", METRICS["mean_absolute_error"]))
+    }
+    assert error["absolute"] < error["squares"]

@@ -39,7 +39,7 @@ def test_a_surely_better_challenger_is_promoted_with_its_numbers() -> None:
     assert decided() == Promotion(
         "promoted",
         (
-            "6500 rows were compared; 500 are needed.",
+            "6500 rows were compared; at least 500 are needed.",
             "The challenger's roc_auc is 0.7500 [0.7400, 0.7600] on 6500 rows of 7 blocks; "
             "it reaches the floor of 0.65.",
             "In roc_auc the challenger is better by 0.0300 [0.0200, 0.0400] on 6500 rows of 7 blocks: "
@@ -82,7 +82,7 @@ def test_too_few_rows_keep_the_champion() -> None:
     """Fewer rows than the minimum prove nothing."""
     kept = decided(challenger_ids=IDS[:499], champion_ids=IDS[:499])
     assert kept.outcome == "kept"
-    assert kept.reasons[0] == "499 rows were compared; 500 are needed."
+    assert kept.reasons[0] == "499 rows were compared; at least 500 are needed."
     assert decided(challenger_ids=IDS[:500], champion_ids=IDS[:500]).outcome == "promoted"
 
 
@@ -129,7 +129,7 @@ def test_all_that_failed_is_told() -> None:
         "The challenger's roc_auc",
         "In roc_auc the challenger",
         "On slice EWR the challenger",
-        "6500 rows were compared; 500 are needed.",
+        "6500 rows were compared; at least 500 are needed.",
     ]
 
 

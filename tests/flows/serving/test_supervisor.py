@@ -13,12 +13,13 @@ import httpx
 import pytest
 
 from flows.serving import port, supervisor
-from store import blobs, ledger
+from store import ledger
 from store.errors import NotFound, Unreachable
 from store.registry import packages
 from store.traffic import collect, outcomes, predictions
 from tests.flows.serving.world import SOURCE, World, row, until
 
+pytestmark = pytest.mark.e2e
 WORKSPACE = Path(__file__).parents[3]
 SERVE = (
     "import sys\nfrom flows.serving import supervisor\nfrom store.layout import Root\n"
@@ -155,7 +156,8 @@ def test_a_package_that_does_not_start_never_takes_over(world, package):
         assert broken.digest != package.digest
 
 
-def test_a_service_that_never_gets_ready_is_said_with_the_reason(world, package):
+def test_a_service_that_never_gets_ready_is_said_with_the_reason(world, package, monkeypatch):
+    monkeypatch.setattr(supervisor, "HOPELESS", 1)
     world.publish("2.0.0", SOURCE + BROKEN)
     with pytest.raises(Unreachable, match="ZeroDivisionError"), supervisor.running(world.root, "tiny", "production"):
         pass
@@ -199,16 +201,6 @@ def test_sigterm_says_farewell_finishes_what_it_took_and_leaves_no_process(world
     assert sorted(stored) == sorted(traffic.ids())
 
 
-def test_a_drain_is_announced_before_it_ends(world, package):
-    process, url, child = serving(world)
-    os.kill(child, signal.SIGTERM)
-    statuses = [until(lambda: health(url)["status"] == "draining" and "draining")]
-    process.send_signal(signal.SIGTERM)
-    until(lambda: process.poll() is not None)
-    process.stdout.close()
-    assert statuses == ["draining"]
-
-
 def test_a_killed_supervisor_takes_its_process_along(world, package):
     process, _, child = serving(world)
     process.kill()
@@ -231,18 +223,20 @@ def test_what_is_not_deployed_cannot_be_served(world):
         supervisor.serve(world.root, "tiny", "production")
 
 
-def test_a_process_by_itself_serves_on_a_port_of_its_own_and_ends_with_code_0(world, package):
+def test_a_process_by_itself_announces_its_drain_answers_meanwhile_and_ends_with_code_0(world, package):
     code = Path(supervisor.runner.unpacked(world.root, package).path)
     process = subprocess.Popen(
         [
             sys.executable, "-m", "flows.serving", "--root", str(world.root.path), "--pipeline", "tiny",
-            "--environment", "production", "--package", package.digest, "--port", "0", "--grace", "0.1",
+            "--environment", "production", "--package", package.digest, "--port", "0", "--grace", "4",
         ],
         env=os.environ | {"PYTHONPATH": f"{code}:{WORKSPACE}"}, cwd=code, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     url = process.stdout.readline().split()[-1]
     assert httpx.post(f"{url}/v1/tiny/predict", json={"row": row()}, timeout=30).status_code == 200
     process.send_signal(signal.SIGTERM)
+    until(lambda: health(url)["status"] == "draining")
+    answer = httpx.post(f"{url}/v1/tiny/predict", json={"row": row()}, timeout=30)
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
     assert process.wait(60) == 0
     process.stdout.close()
-    assert blobs.get(world.root, package.digest)

@@ -263,6 +263,8 @@ def test_what_cannot_be_joined_is_named(root: Root) -> None:
         join(root, good, use, time="at")
     with pytest.raises(NotFound, match=r"no feature of weather named 'w'.*Known: v"):
         join(root, good, [Use("weather", ("w",))])
+    with pytest.raises(InvalidInput, match=r"No feature of weather is asked for\. Its features: v"):
+        join(root, good, [Use("weather", ())])
     with pytest.raises(NotFound, match=r"no feature group named 'wether'.*Did you mean weather"):
         join(root, good, [Use("wether", ("v",))])
     with pytest.raises(InvalidInput, match=r"weather has no keys \['station'\].*Its keys: k"):

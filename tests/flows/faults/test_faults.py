@@ -1,0 +1,105 @@
+"""Every fault, planted in a clean pipeline of either kind."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import polars as pl
+import pytest
+from sklearn.dummy import DummyClassifier
+
+from flows.building.fit import matrix, predict
+from flows.checks import proving
+from flows.checks.catalog import CHECKS
+from flows.checks.check import Check, Finding, Verdict
+from flows.faults.catalog import FAULTS
+from flows.faults.fault import Fault
+from flows.pipeline import Search
+from tests.flows.checks import shop
+
+CHECK_OF = {check.code: check for check in CHECKS}
+FAULT_OF = {fault.code: fault for fault in FAULTS}
+NOT_FOR_MINUTES = {
+    "F11": "Does not apply: shop_minutes has no classes.",
+    "F12": "Does not apply: shop_minutes has no slice of several members.",
+    "F13": "Does not apply: shop_minutes declares no slices.",
+}
+
+
+def _planted(world, fault: Fault) -> proving.Killed:
+    return proving.planted(world, fault, CHECK_OF[fault.check])
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.code)
+def test_its_check_kills_it_in_a_classification_with_numbers(clean, fault):
+    found = _planted(clean, fault)
+
+    assert found.killed, found.sentence
+    assert "raised" not in found.sentence
+    assert max(found.numbers.values()) > 0
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.code)
+def test_its_check_kills_it_in_a_regression_or_it_says_why_it_does_not_apply(minutes, fault):
+    found = _planted(minutes, fault)
+
+    if fault.code in NOT_FOR_MINUTES:
+        assert (found.killed, found.sentence) == (None, NOT_FOR_MINUTES[fault.code])
+    else:
+        assert found.killed, found.sentence
+        assert "raised" not in found.sentence
+
+
+def test_codes_are_unique_and_every_check_named_exists():
+    assert len(FAULT_OF) == len(FAULTS)
+    assert {fault.check for fault in FAULTS} <= set(CHECK_OF)
+
+
+def test_a_scaler_on_all_rows_leaves_the_score_as_it_was(clean):
+    scores = []
+    for world in (clean, FAULT_OF["F05"].plant(clean)):
+        test = world.trained.test.filter(pl.col("label").is_not_null())
+        predictions = predict(world.pipeline, world.trained.model, matrix(world.pipeline, test))
+        scores.append(world.pipeline.metric.compute(test["label"].to_numpy(), predictions))
+
+    assert scores[0] == pytest.approx(scores[1], abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("code", "components", "why"),
+    [
+        ("F02", {"features": ()}, "shop_late uses no features."),
+        ("F03", {"inputs": ("shop",)}, "shop_late's dataset gives no numeric input."),
+        ("F04", {"inputs": ("shop",)}, "shop_late has no numeric input."),
+        ("F13", {"slices": ()}, "shop_late declares no slices."),
+    ],
+)
+def test_where_it_cannot_be_planted_it_says_why(clean, code, components, why):
+    assert FAULT_OF[code].excuse(clean.planted(dataclasses.replace(shop.PIPELINE, **components))) == why
+
+
+def test_without_a_derived_group_no_late_row_can_be_let_through(clean):
+    bare = dataclasses.replace(clean, catalog=dataclasses.replace(clean.catalog, derived={}))
+
+    assert FAULT_OF["F01"].excuse(bare) == "shop_late uses no derived group."
+
+
+def test_a_metric_that_is_round_already_cannot_be_rounded(clean):
+    constant = dataclasses.replace(shop.PIPELINE, estimator=lambda parameters: DummyClassifier(), search=Search())
+
+    assert FAULT_OF["F08"].excuse(clean.planted(constant)) == "its roc_auc is 0.5 already."
+
+
+def test_nothing_is_planted_where_the_check_fails_on_the_clean_twin(clean):
+    failed = Finding("K11", "report", Verdict.FAIL, {}, 0.0, "It lies.", 0.0)
+    found = list(proving.faults(clean, [failed], lambda what: None))
+
+    assert {fault.check for fault in found} == {"K11"}
+    assert {fault.killed for fault in found} == {None}
+    assert found[0].sentence == "Not planted: K11 is FAIL on the pipeline itself."
+
+
+def test_a_fault_that_its_check_does_not_notice_is_said_to_be_alive(clean):
+    harmless = Fault("F99", "nothing at all", "K11", lambda world: world)
+
+    assert proving.planted(clean, harmless, Check("K11", "report", CHECK_OF["K11"].look)).killed is False
