@@ -18,7 +18,7 @@ from uuid import UUID
 import httpx
 
 T = TypeVar("T")
-TIMEOUT_S = 3.0
+TIMEOUT_S, START_TIMEOUT_S = 3.0, 15.0
 DEPLOYMENT = "assay"
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
 
@@ -106,14 +106,19 @@ def fields(schema: Mapping[str, Any]) -> tuple[Field, ...]:
     return tuple(_field(name, one, name in schema.get("required", ())) for name, one in found)
 
 
-def start(flow: str, parameters: Mapping[str, Any]) -> Run | OutOfReach:
-    """Start a flow through its deployment; its run as it was created."""
+def start(flow: str, parameters: Mapping[str, Any], request: str) -> Run | OutOfReach:
+    """Start a flow through its deployment; its run as it was created.
+
+    ``request`` is the caller's own id: asked again with it, because an answer was lost, the server gives the run it has.
+    """
 
     def ask(client: Any) -> Run:
         found = client.read_deployment_by_name(f"{flow}/{DEPLOYMENT}")
-        return _run(client.create_flow_run_from_deployment(found.id, parameters=dict(parameters)), flow)
+        return _run(
+            client.create_flow_run_from_deployment(found.id, parameters=dict(parameters), idempotency_key=request), flow
+        )
 
-    return _asked(ask)
+    return _asked(ask, START_TIMEOUT_S)
 
 
 def run(identity: str) -> Run | OutOfReach:
@@ -155,7 +160,7 @@ def _prefect() -> dict[str, Any]:
     return {name: importlib.import_module(module) for name, module in names.items()}
 
 
-def _asked(ask: Callable[[Any], T]) -> T | OutOfReach:
+def _asked(ask: Callable[[Any], T], timeout_s: float = TIMEOUT_S) -> T | OutOfReach:
     """The answer of the server, or why there is none, within seconds."""
     prefect, where = _prefect(), address()
     if not where:
@@ -163,7 +168,7 @@ def _asked(ask: Callable[[Any], T]) -> T | OutOfReach:
     settings, exceptions = prefect["settings"], prefect["exceptions"]
     with settings.temporary_settings({settings.PREFECT_CLIENT_MAX_RETRIES: 0}):
         try:
-            with prefect["orchestration"].get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_S}) as client:
+            with prefect["orchestration"].get_client(sync_client=True, httpx_settings={"timeout": timeout_s}) as client:
                 return ask(client)
         except exceptions.ObjectNotFound:
             return OutOfReach(where, "The server answers, but knows no such deployment or run: prefect deploy --all")
@@ -178,7 +183,7 @@ def _run(found: Any, flow: str) -> Run:
     return Run(
         str(found.id), found.name, flow, state.type.value if state else "", state.name if state else "not begun",
         (state.message or "") if state else "", str((found.parameters or {}).get("pipeline", "")), found.created, found.start_time,
-        found.total_run_time.total_seconds() if found.total_run_time else 0.0, by.type.lower() if by and by.type else "",
+        found.estimated_run_time.total_seconds() if found.estimated_run_time else 0.0, by.type.lower() if by and by.type else "",
     )  # fmt: skip
 
 

@@ -162,20 +162,11 @@ def performance(judged: Sequence[Week], better: str) -> pl.DataFrame:
     """One row a week whose labels were enough to tell, of PERFORMANCE. ``low`` and ``high``: 95% interval of the advantage."""
     sign = 1.0 if better == "higher" else -1.0
     rows = [
-        (
-            week.start,
-            week.end,
-            one.champion_value,
-            one.baseline_value,
-            sign * (one.baseline_value - one.champion_value),
-            one.low,
-            one.high,
-            one.fallen,
-            one.matured,
-        )
+        (week.start, week.end, one.champion_value, one.baseline_value, sign * (one.baseline_value - one.champion_value),
+         one.low, one.high, one.fallen, one.matured)
         for week in judged
         if (one := week.body).champion_value is not None and one.baseline_value is not None
-    ]
+    ]  # fmt: skip
     return pl.DataFrame(rows, schema=PERFORMANCE, orient="row")
 
 

@@ -20,7 +20,7 @@ from prefect import flow
 from flows import runner
 from flows.deciding import drift, performance
 from flows.deciding import due as deciding
-from flows.orchestration import actor, emit, markdown, say, sentence, step
+from flows.orchestration import actor, emit, link, markdown, say, sentence, step
 from flows.pipeline import METRICS, Trigger, Window
 from store import blobs, clock, ledger
 from store.actions import MonitorDecided
@@ -75,6 +75,7 @@ def run(root: Root, pipeline: str, environment: str = "production") -> Row:
         row = decide(root, champion, manifest, window, served.height, scores, judged, now)
     notify(root, pipeline, environment)
     markdown(f"{pipeline.replace('_', '-')}-monitor", told(pipeline, row.body), "What the monitor saw and decided")
+    link(pipeline, environment, "drift", f"{pipeline}: drift in the console")
     say(f"{pipeline}, week to {window.end:%Y-%m-%d}: {verdict(row.body)}")
     return row
 
@@ -115,14 +116,15 @@ def judge(
     if own.is_empty():
         return Judged(0)
     with tempfile.TemporaryDirectory(prefix="assay-monitor-") as scratch:
+        package = packages.get(root, champion.pipeline, champion.body.package)
         own.write_parquet(Path(scratch) / "served.parquet")
         out = Path(scratch) / "rows.parquet"
         job = {
             "what": "score", "root": str(root.path), "now": now.isoformat(), "columns": True,
             "served": str(Path(scratch) / "served.parquet"),
             "window": Window(window.start - RECENT, window.end).to_dict(), "out": str(out),
+            "groups": package.body.groups,
         }  # fmt: skip
-        package = packages.get(root, champion.pipeline, champion.body.package)
         unit = runner.run(runner.unpacked(root, package), "flows.building", job)["unit"]
         rows = pl.read_parquet(out).drop_nulls("label")
     recent = rows.filter(pl.col("label_time") <= window.start)

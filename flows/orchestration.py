@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import functools
 import getpass
+import itertools
 import logging
+import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
@@ -78,6 +86,19 @@ def say(message: str) -> None:
     (get_run_logger() if running() else _logger).info(message)
 
 
+def progress(key: str, steps: int) -> Callable[[str], None]:
+    """Says each step as it begins; under Prefect also a progress artifact that fills as they do."""
+    bar: Any = create_progress_artifact(0.0, key=key, description="Progress in percent") if running() else None
+    begun = itertools.count(1)
+
+    def say_step(message: str) -> None:
+        say(message)
+        if bar is not None:
+            update_progress_artifact(bar, min(100.0, 100.0 * next(begun) / steps))
+
+    return say_step
+
+
 def markdown(key: str, text: str, description: str = "") -> None:
     """A markdown artifact of the run; nothing outside Prefect, where the caller prints."""
     if running():
@@ -90,10 +111,12 @@ def table(key: str, rows: list[dict[str, Any]], description: str = "") -> None:
         create_table_artifact(rows, key=key, description=description)
 
 
-def link(key: str, url: str, text: str) -> None:
-    """A link artifact of the run."""
+def link(pipeline: str, environment: str, page: str, text: str) -> None:
+    """A link artifact of the run to a page of the console (``ASSAY_CONSOLE_URL``, else where ``assay console`` serves it)."""
     if running():
-        create_link_artifact(url, text, key=key)
+        home = os.environ.get("ASSAY_CONSOLE_URL", "http://127.0.0.1:8501")
+        url = f"{home}/{page}?pipeline={pipeline}&environment={environment}"
+        create_link_artifact(url, text, key=f"{pipeline.replace('_', '-')}-{page}")
 
 
 def emit(event: str, pipeline: str, payload: dict[str, Any]) -> None:

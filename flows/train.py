@@ -22,7 +22,7 @@ from prefect import flow
 from flows import runner
 from flows.deciding import drift, performance, promotion
 from flows.deciding import due as deciding
-from flows.orchestration import actor, emit, markdown, run_id, say, sentence, started_by, step
+from flows.orchestration import actor, emit, link, markdown, progress, run_id, say, sentence, started_by, step
 from flows.pipeline import METRICS, Promote, Trigger
 from flows.reporting import model as report
 from store import blobs, clock, ledger
@@ -33,6 +33,9 @@ from store.registry import dues, models, packages
 from store.registry.dues import Due
 from store.registry.models import Model
 from store.registry.packages import Package
+
+BUILDING_STEPS = 4
+"""Snapshot, tuning, fitting, analysing: what the child reports."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def run(
         report.markdown(built, decided.outcome, decided.reasons),
         "What was trained, and who serves",
     )
+    link(pipeline, environment, "retrain", f"{pipeline}: what was decided, in the console")
     say(f"{decided.outcome}: {end.sentence}")
     return Trained(decided.outcome, end.sentence, model.digest, claimed.id)
 
@@ -89,9 +93,10 @@ def build(root: Root, package: Package, champion: Model | None, folder: Path, no
     same = champion is not None and champion.body.package == package.digest
     job = {
         "what": "train", "root": str(root.path), "folder": str(folder), "now": now.isoformat(), "actor": actor(),
-        "champion": champion.digest if champion is not None and same else None,
+        "champion": champion.digest if champion is not None and same else None, "groups": package.body.groups,
     }  # fmt: skip
-    return runner.run(runner.unpacked(root, package), "flows.building", job, progress=say)
+    steps = progress(f"{package.pipeline.replace('_', '-')}-building", BUILDING_STEPS)
+    return runner.run(runner.unpacked(root, package), "flows.building", job, progress=steps)
 
 
 @step
@@ -223,6 +228,7 @@ def unseen(root: Root, package: Package, champion: Model | None, test: pl.DataFr
             "now": now.isoformat(),
             "window": window,
             "model": champion.digest,
+            "groups": old.body.groups,
             "out": str(out),
         }
         runner.run(runner.unpacked(root, old), "flows.building", job, progress=say)

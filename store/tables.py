@@ -7,6 +7,9 @@ that only against commits since the *handle's* snapshot, so the append is made w
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import threading
 import urllib.parse
 from collections.abc import Iterable, Sequence
@@ -33,7 +36,9 @@ def create(path: Path, schema: pl.Schema | dict[str, pl.DataType]) -> None:
     """Create an empty table, unless it exists. Columns and dtypes are fixed from here on."""
     if not exists(path):
         path.mkdir(parents=True, exist_ok=True)
-        DeltaTable.create(str(path), schema=_arrow(pl.Schema(schema)), mode="ignore")
+        first = CommitProperties(max_commit_retries=0)  # retried, the loser of a race would replace the winner's columns
+        with contextlib.suppress(CommitFailedError):
+            DeltaTable.create(str(path), schema=_arrow(pl.Schema(schema)), mode="ignore", commit_properties=first)
 
 
 def append(path: Path, frame: pl.DataFrame, *, transaction: tuple[str, int] | None = None) -> int:
@@ -195,8 +200,18 @@ def read(
 
 
 def compact(path: Path) -> None:
-    """Rewrite small files into few. Old versions stay readable: nothing is vacuumed here."""
-    _open(path).optimize.compact()
+    """Rewrite small files into few. Old versions stay readable: nothing is vacuumed here.
+
+    One at a time, by a lock on the log's folder: Delta commits two compactions of the same files, whatever is said of
+    retries or transactions (deltalake 1.6.6), and then every row is there twice.
+    """
+    _open(path)
+    log = os.open(path / "_delta_log", os.O_RDONLY)
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        _open(path).optimize.compact()
+    finally:
+        os.close(log)
 
 
 _handles = threading.local()

@@ -21,6 +21,7 @@ def start(folder: Path, ports: Mapping[str, int], *, once: bool, weeks: int) -> 
     refuse_taken(ports)
     home = anew(folder)
     env = prefect_server.environment(home / "prefect", ports["prefect"], home / "root")
+    env["ASSAY_CONSOLE_URL"] = f"http://127.0.0.1:{ports['console']}"
     asked = json.dumps({"home": str(home), "ports": dict(ports), "once": once, "weeks": weeks})
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, "-m", "console.demo", asked], env)

@@ -1,8 +1,8 @@
 """The outside world, replayed: applications that ask and tell the service over HTTP, and a weather office that drops files.
 
-It moves the store's clock an hour at a time. In the hour that begins at ``h`` it tells what happened in the hour before, lets the
-publication run if ``h`` is on its grid (as the schedules of ``ingest`` and ``collect`` would), and asks for the flights whose question
-time lies in the hour. It knows the archive; the store learns of it only what comes in through these doors.
+It moves the store's clock an hour at a time. At the hour ``h`` it tells what happened in the hour before, lets the
+publication run if ``h`` is on its grid (as the schedules of ``ingest`` and ``collect`` would), and asks for the flights
+whose question time lies in the hour. It knows the archive; the store learns of it only through these doors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from store.errors import Unreachable
 from store.layout import Root
 
 HOUR = timedelta(hours=1)
-EVENTS_KEPT_FOR = timedelta(days=2)
+WEATHER_IS_LATE = timedelta(hours=8)
+"""An observation an hour old waits up to six hours for its publication."""
 
 
 @dataclass
@@ -42,11 +43,25 @@ class Replayer:
         self.root, self.pipeline, self.publish = root, pipeline, publish
         self.client = httpx.Client(base_url=url, timeout=30)
         self.now, self.traffic = window.start, Traffic()
-        self.schedule = _by_hour(facts["flight_schedule"].read, window, pl.col("event_time").dt.truncate("1h"))
-        earlier = Window(window.start - EVENTS_KEPT_FOR, window.end)
-        next_hour = (pl.col("event_time") - timedelta(microseconds=1)).dt.truncate("1h") + HOUR
-        self.events = _by_hour(facts["flight_events"].read, earlier, next_hour)
-        self.weather = _by_hour(facts["weather"].read, earlier, pl.col("event_time").dt.truncate("1h") + HOUR)
+        event = pl.col("event_time")
+        self.schedule = _by_hour(facts["flight_schedule"].read, window, event.dt.truncate("1h"))
+        self.events = _by_hour(facts["flight_events"].read, window, _next_hour(event))
+        earlier = Window(window.start - WEATHER_IS_LATE, window.end)
+        told_at = pl.max_horizontal(event + HOUR, pl.lit(window.start))
+        self.weather = _by_hour(facts["weather"].read, earlier, told_at, pl.col("known_time") >= window.start)
+
+    def __enter__(self) -> Replayer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def begin(self) -> None:
+        """The window's first instant: what the archive, which ends before it, does not have yet."""
+        self.tell()
+        self.drop_weather()
+        self.publish()
+        self.ask()
 
     def until(self, end: datetime, told: Callable[[datetime], None]) -> None:
         """Replay hour by hour until store time is ``end``; ``told`` hears of each hour."""
@@ -117,11 +132,16 @@ class Replayer:
         return found
 
 
+def _next_hour(event: pl.Expr) -> pl.Expr:
+    return (event - timedelta(microseconds=1)).dt.truncate("1h") + HOUR
+
+
 def _by_hour(
-    read: Callable[[Window], pl.DataFrame] | None, window: Window, hour: pl.Expr
+    read: Callable[[Window], pl.DataFrame] | None, window: Window, hour: pl.Expr, wanted: pl.Expr | None = None
 ) -> dict[datetime, pl.DataFrame]:
     assert read is not None
-    rows = read(window).with_columns(hour.alias("_hour"))
+    rows = read(window)
+    rows = (rows if wanted is None else rows.filter(wanted)).with_columns(hour.alias("_hour"))
     parts = rows.sort("_hour", "event_time").partition_by("_hour", as_dict=True, include_key=False)
     return {key[0]: part for key, part in parts.items()}  # type: ignore[misc]
 

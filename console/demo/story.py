@@ -146,9 +146,14 @@ def replay(story: Story, root: Root, processes: Processes, url: str, weeks: int)
     logging.getLogger("assay").setLevel(
         logging.WARNING
     )  # 28 collections a week say the same; the bar and the tables tell it
-    replayer = Replayer(root, url, SERVED, Window(HISTORY.end, end), publish)
-    rows, last = list[list[str]](), end
-    replayer.ask()
+    with Replayer(root, url, SERVED, Window(HISTORY.end, end), publish) as replayer:
+        return weekly(story, root, replayer, processes, end)
+
+
+def weekly(story: Story, root: Root, replayer: Replayer, processes: Processes, last: datetime) -> list[list[str]]:
+    """The weeks until ``last``, or until one after the first promotion; a row a week for the table of the end."""
+    rows = list[list[str]]()
+    replayer.begin()
     while replayer.now < last:
         one_week(story, replayer)
         began = time.monotonic()

@@ -115,7 +115,8 @@ def ask(card: Card, week: Week) -> None:
     """Start the report's deployment for the chosen week."""
     wanted = {"pipeline": card.pipeline, "environment": card.environment, "window_end": week.body.window_end}
     with st.spinner("Asking Prefect …"):
-        started = actions.start("report", wanted)
+        request = f"report-{card.pipeline}-{card.environment}-{week.model}-{week.body.window_end}-{week.decided_at.isoformat()}"
+        started = actions.start("report", wanted, request)
     if isinstance(started, actions.OutOfReach):
         command = f"assay report {card.pipeline} --environment {card.environment}"
         frame.unreached("The report cannot be drawn from here", started.why, command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from store import clock
 from store.layout import Root
 from store.registry import dues
 
-QUESTION, FLOW = "Make it learn again", "train"
+QUESTION, FLOW, REQUEST, ENDED = "Make it learn again", "train", "request", "ended"
 STATES = {"COMPLETED": "good", "FAILED": "alarm", "CRASHED": "alarm", "CANCELLED": "watch"}
 
 
@@ -50,6 +51,7 @@ def start(root: Root, card: Card, now: datetime) -> None:
     with st.container(border=True):
         parameters = form(found, card)
         if st.button(label, type="primary", key="ask", disabled=found.paused):
+            st.session_state[REQUEST] = uuid.uuid4().hex
             confirm(card, parameters, label)
         st.caption(sentences.before_start(card, ready=found.ready, paused=found.paused))
 
@@ -104,33 +106,33 @@ def confirm(card: Card, parameters: dict[str, Any], label: str) -> None:
         st.error("A reason is needed.")
         return
     with st.spinner("Starting …"):
-        started = actions.start(FLOW, parameters | {"reason": reason.strip()})
+        started = actions.start(FLOW, parameters | {"reason": reason.strip()}, st.session_state[REQUEST])
     if isinstance(started, actions.OutOfReach):
-        st.error(f"It was not started. {started.why}")
+        st.error(f"It may not have started. {started.why} Pressing again starts it once.")
         return
     st.query_params["run"] = started.id
     st.rerun()
 
 
-def follow(root: Root, card: Card, now: datetime) -> None:
-    """The run in the URL, or the one that has the due: live while it works, as it ended after that."""
+def follow(root: Root, card: Card, now: datetime) -> bool:
+    """The run in the URL, or the one that has the due: live while it works, as it ended after that. Whether it still works."""
     claimed = card.due.claimed if card.due else None
     run = st.query_params.get("run") or (claimed.body.run if claimed else "")
     if not run:
-        return
+        return False
     st.subheader("The run")
-    due = _taken(root, run)
-    if (due is not None and due.closed) or st.session_state.get("ended") == run:
+    if st.session_state.get(ENDED) == run:
         progress(root, run, now)
-    else:
-        watch(root, run)
+        return False
+    watch(root, run)
+    return True
 
 
 @st.fragment(run_every="2s")
 def watch(root: Root, run: str) -> None:
     """The run while it works; when it has ended the whole page is drawn anew."""
     if progress(root, run, clock.now(root)):
-        st.session_state["ended"] = run
+        st.session_state[ENDED] = run
         st.rerun()
 
 
@@ -141,7 +143,7 @@ def progress(root: Root, run: str, now: datetime) -> bool:
     with st.container(border=True):
         frame.show(f"<p>{_unseen(found) if isinstance(found, actions.OutOfReach) else _seen(found)}</p>")
         frame.show(trainings.steps(root, due, now))
-    return bool(due and due.closed) or (not away and found.ended)
+    return bool(due and due.closed) if away else found.ended
 
 
 def decided(card: Card, known: list[Training]) -> None:
@@ -206,8 +208,8 @@ def draw() -> None:
     known = frame.read(root, views.trainings, card.pipeline, card.environment)
     with left:
         answer(card, known, now)
-    follow(root, card, now)
-    start(root, card, now)
+    if not follow(root, card, now):
+        start(root, card, now)
     decided(card, known)
     past(card, known, now)
 

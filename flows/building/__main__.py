@@ -31,6 +31,7 @@ def train(pipeline: Pipeline, job: Job) -> Job:
     """
     root, folder, now = Root.open(job["root"]), Path(job["folder"]), datetime.fromisoformat(job["now"])
     known, seconds = catalog.load(), _Seconds()
+    pipeline = assemble.pinned(pipeline, job.get("groups", {}))
     until = assemble.known_until(root, known, pipeline, now)
     start = datetime.fromisoformat(job["start"]) if job.get("start") else assemble.history(root, known, pipeline)
     end = min(until, datetime.fromisoformat(job["end"])) if job.get("end") else until
@@ -85,6 +86,7 @@ def score(pipeline: Pipeline, job: Job) -> Job:
     """
     root, now = Root.open(job["root"]), datetime.fromisoformat(job["now"])
     known = catalog.load()
+    pipeline = assemble.pinned(pipeline, job.get("groups", {}))
     window = Window.from_dict(job["window"])
     until = assemble.known_until(root, known, pipeline, now)
     rows = assemble.spine(pipeline, publish.reader(root, known), Window(window.start, max(until, window.start)))

@@ -5,12 +5,14 @@ The columns that come out, in the dataset's order: the dataset's own, ``event_ti
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from datetime import datetime
 
 import polars as pl
 
 from flows.building import publish
-from flows.building.catalog import Catalog
+from flows.building.catalog import Catalog, base_name
 from flows.pipeline import TIME, Pipeline, Read, Window
 from store import tables
 from store.errors import InvalidInput
@@ -23,11 +25,8 @@ def known_until(root: Root, catalog: Catalog, pipeline: Pipeline, now: datetime)
 
     Beyond it, what happened may not have been collected yet, and a label would be a guess.
     """
-    marks = [
-        mark
-        for use in pipeline.features
-        if use.group in catalog.derived and (mark := publish.watermark(root, catalog.derived[use.group]))
-    ]
+    names = {base_name(use.group) for use in pipeline.features} & catalog.derived.keys()
+    marks = [mark for name in names if (mark := publish.watermark(root, catalog.derived[name]))]
     return min([*marks, now])
 
 
@@ -63,6 +62,15 @@ def spine(pipeline: Pipeline, read: Read, window: Window) -> pl.DataFrame:
             remedy="Ingest or collect data of that time, or ask for another window.",
         )
     return rows.sort("event_time", *pipeline.serving.key)
+
+
+def pinned(pipeline: Pipeline, versions: Mapping[str, int]) -> Pipeline:
+    """The pipeline with its features at the group versions its package was tested with; others stay at their newest."""
+    uses = (
+        dataclasses.replace(use, group=f"{use.group}@{versions[use.group]}") if use.group in versions else use
+        for use in pipeline.features
+    )
+    return dataclasses.replace(pipeline, features=tuple(uses))
 
 
 def joined(root: Root, pipeline: Pipeline, rows: pl.DataFrame) -> pl.DataFrame:

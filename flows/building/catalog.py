@@ -28,7 +28,7 @@ class Catalog:
     def inputs(self, names: Iterable[str]) -> set[str]:
         """The fact groups that these groups are or are derived from."""
         found = set()
-        for name in names:
+        for name in map(base_name, names):
             if name in self.derived:
                 found |= set(self.derived[name].inputs)
             elif name in self.facts:
@@ -38,6 +38,11 @@ class Catalog:
                     "feature group", name, [*self.facts, *self.derived], "Declare it in flows/features/."
                 )
         return found
+
+
+def base_name(reference: str) -> str:
+    """A group's name without the version it is pinned to: ``airport`` of ``airport@2``."""
+    return reference.partition("@")[0]
 
 
 @functools.cache

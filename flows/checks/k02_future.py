@@ -15,8 +15,9 @@ the cutoff, moves features (shown as ``late_cells``; where no feature is made of
 Cost: five builds of the features. It stops at the first cutoff that fails.
 
 What does not alarm: the label, which may look later; rows of the spine that one of the two worlds lacks (K18 judges
-those); a pipeline that refuses second rows or nulls, which is asked again without them. A request recorded as known
-after its own ``event_time`` does alarm: by the record, the question came before its answers' inputs.
+those); a pipeline that refuses second rows or nulls, which is asked again without them; a question that the store knew
+of only after its own T, as applications ask late and ingestion lags: it counts as asked when the first fact under its
+very key became known, for what it brings along is known with it.
 """
 
 from __future__ import annotations
@@ -38,17 +39,19 @@ NEAR = 1000
 PLACES = (0.35, 0.6, 0.85)
 ODD = timedelta(hours=2, minutes=17, seconds=13, microseconds=1)
 DAY = timedelta(days=1)
+ASKED = "_asked"
 
 
 def look(world: World) -> Seen:
     """Compare the rows before each cutoff in the world as it is and as it might have gone on."""
     cutoffs = chosen(world)
     near = _near(world, cutoffs)
-    base = world.joined(_around(world, world.spine, near))
+    base = _with_asked(world, world.joined(_around(world, world.spine, near)))
     control, compared = 0, 0
     for cutoff in cutoffs:
         other = _rows(world, cutoff, near)
-        before, after = (_moved(world, base.filter(side), other.filter(side)) for side in _sides(cutoff))
+        before = _moved(world, base.filter(pl.col(ASKED) < cutoff), other)
+        after = _moved(world, base.filter(pl.col("event_time") >= cutoff), other)
         control, compared = control + after.total, compared + before.compared
         if before.total:
             said = f"What became known from {cutoff:%Y-%m-%d %H:%M:%S.%f} UTC on reached the rows asked before it"
@@ -81,8 +84,19 @@ def _recent(world: World) -> timedelta:
     return max([DAY, *(2 * one.cadence for one in world.catalog.derived.values())])
 
 
-def _sides(cutoff: datetime) -> tuple[pl.Expr, pl.Expr]:
-    return pl.col("event_time") < cutoff, pl.col("event_time") >= cutoff
+def _with_asked(world: World, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with when each question was there: T, or when the first fact under its very key became known, if later."""
+    key = list(world.pipeline.serving.key)
+    own = [world.facts[name] for name in world.asked if set(world.catalog.facts[name].group.keys) == set(key)]
+    if not own:
+        return rows.with_columns(pl.col("event_time").alias(ASKED))
+    known = (
+        pl.concat([facts.select(*key, KNOWN_TIME) for facts in own])
+        .group_by(key)
+        .agg(pl.col(KNOWN_TIME).min().alias(ASKED))
+    )
+    joined = rows.join(known, on=key, how="left", maintain_order="left")
+    return joined.with_columns(pl.max_horizontal("event_time", ASKED).alias(ASKED))
 
 
 def _near(world: World, cutoffs: list[datetime]) -> pl.Expr:
@@ -161,11 +175,14 @@ def _beyond(world: World) -> compare.Moved:
     except Exception:  # a dataset that computes with its numbers may not survive these
         rows = bare.rewritten(only_joined).rows
     known = np.unique(np.concatenate([_micros(frame.get_column(KNOWN_TIME)) for frame in world.facts.values()]))
-    asked, cells, any_row = _micros(rows.get_column("event_time")), {}, np.zeros(rows.height, dtype=bool)
-    for column in bare.pipeline.columns:
+    rows = _with_asked(world, rows)
+    limits = dict.fromkeys(bare.pipeline.columns, _micros(rows.get_column("event_time")))
+    limits |= dict.fromkeys(bare.pipeline.inputs, _micros(rows.get_column(ASKED)))
+    cells, any_row = {}, np.zeros(rows.height, dtype=bool)
+    for column, limit in limits.items():
         if rows.schema[column] in (pl.Int64, pl.Float64, TIME):
             values = _micros(rows.get_column(column))
-            late = (values > asked) & np.isin(values, known)
+            late = (values > limit) & np.isin(values, known)
             any_row |= late
             if late.any():
                 cells[column] = int(late.sum())

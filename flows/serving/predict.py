@@ -8,11 +8,12 @@ Columns are handled one by one: a small frame's `select` costs more than the wor
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from flows.building import assemble
 from flows.building.fit import predict
 from flows.pipeline import TIME, Pipeline
 from flows.serving.schema import Asked, Rejected, Row
@@ -39,7 +40,7 @@ class Predictor:
 
     def __init__(self, root: Root, pipeline: Pipeline, versions: Mapping[str, int]) -> None:
         self.root = root
-        self.pipeline = replace(pipeline, features=tuple(_pinned(use, versions) for use in pipeline.features))
+        self.pipeline = assemble.pinned(pipeline, versions)
         self.request = pl.Schema(dict(pipeline.serving.request))
         self.dtypes = _feature_dtypes(root, self.pipeline)
 
@@ -103,10 +104,6 @@ def _feature_dtypes(root: Root, pipeline: Pipeline) -> dict[str, pl.DataType]:
         for use in pipeline.features
         for output, feature in use.outputs.items()
     }
-
-
-def _pinned(use: Use, versions: Mapping[str, int]) -> Use:
-    return replace(use, group=f"{use.group}@{versions[use.group]}") if use.group in versions else use
 
 
 def _all_given(use: Use, given: Sequence[Row]) -> bool:

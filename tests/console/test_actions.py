@@ -38,7 +38,7 @@ def nobody() -> Iterator[str]:
     [
         lambda: actions.recent(("train",)),
         lambda: actions.deployment("train"),
-        lambda: actions.start("train", {"pipeline": "flight_delay"}),
+        lambda: actions.start("train", {"pipeline": "flight_delay"}, "request"),
         lambda: actions.run("0c0ffee0-1234-4000-8000-000000000000"),
     ],
 )
@@ -61,7 +61,9 @@ def test_what_is_no_id_of_a_run_is_not_asked_for() -> None:
 
 def test_a_refusal_carries_the_servers_words() -> None:
     request = httpx.Request("POST", "http://127.0.0.1/api")
-    error = httpx.HTTPStatusError("", request=request, response=httpx.Response(409, json={"detail": "no such parameter"}, request=request))
+    error = httpx.HTTPStatusError(
+        "", request=request, response=httpx.Response(409, json={"detail": "no such parameter"}, request=request)
+    )
     assert actions._detail(error) == "no such parameter"
 
 

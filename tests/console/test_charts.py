@@ -32,7 +32,9 @@ def spec(chart: Any) -> str:
 def heat(root: Root) -> alt.LayerChart:
     judged = views.weeks(root, PIPELINE, ENVIRONMENT)
     scored = views.scores(judged)
-    return charts.heat(scored, views.marks(root, PIPELINE, ENVIRONMENT), views.worst_first(scored), ("temp_f", judged[-1].end))
+    return charts.heat(
+        scored, views.marks(root, PIPELINE, ENVIRONMENT), views.worst_first(scored), ("temp_f", judged[-1].end)
+    )
 
 
 def compared(*rows: tuple[str, str, float, float, float, int]) -> pl.DataFrame:
@@ -76,7 +78,10 @@ def test_the_advantage_is_drawn_with_its_margin_and_interval(root: Root) -> None
 
 @pytest.mark.parametrize(
     ("outcome", "low", "said"),
-    [("kept", -0.004, "is not above the margin of .005: the champion stays"), ("promoted", 0.012, "is above the margin of .005: the challenger serves")],
+    [
+        ("kept", -0.004, "is not above the margin of .005: the champion stays"),
+        ("promoted", 0.012, "is above the margin of .005: the challenger serves"),
+    ],
 )
 def test_a_comparison_says_who_serves_and_why(outcome: str, low: float, said: str) -> None:
     chart = charts.comparisons(compared(("2013-04-22 00:00", outcome, 0.019, low, 0.027, 1300)), "roc_auc", 0.005)
@@ -89,14 +94,18 @@ def test_several_comparisons_say_how_many_replaced_the_champion() -> None:
     assert title(charts.comparisons(both, "roc_auc", 0.005)) == "1 of 2 challengers replaced the champion"
 
 
-@pytest.mark.parametrize(("feature", "said"), [("temp_f", "temp_f, April: median 69.6 now, 39.8 then"), ("carrier", "moved most")])
+@pytest.mark.parametrize(
+    ("feature", "said"), [("temp_f", "temp_f, April: median 69.6 now, 39.8 then"), ("carrier", "moved most")]
+)
 def test_a_distribution_says_what_moved(root: Root, feature: str, said: str) -> None:
     end = views.weeks(root, PIPELINE, ENVIRONMENT)[-1].body.window_end
     found = distribution.read(root, PIPELINE, ENVIRONMENT, feature, end)
     assert found is not None
     chart = charts.distribution(found, "April")
     assert said in title(chart)
-    assert {charts.BASELINE, charts.SERVED} <= set(chart.to_dict()["layer" if feature == "temp_f" else "encoding"] and _colors(spec(chart)))
+    assert {charts.BASELINE, charts.SERVED} <= set(
+        chart.to_dict()["layer" if feature == "temp_f" else "encoding"] and _colors(spec(chart))
+    )
 
 
 def test_colours_of_text_and_axes_are_left_to_the_app_so_both_modes_follow_it(root: Root) -> None:

@@ -45,7 +45,16 @@ def test_cards_come_worst_first(root: Root) -> None:
 def test_a_refused_load_is_worse_than_drift_until_a_model_is_served_again(tmp_path: Path) -> None:
     root = story(tmp_path / "root", weeks=1)
     body = LoadRefused(None, "the blob has been changed")
-    ledger.append(root, "model.load_refused", body, subject=PIPELINE, digest="a" * 64, environment=ENVIRONMENT, actor="service", now=END)
+    ledger.append(
+        root,
+        "model.load_refused",
+        body,
+        subject=PIPELINE,
+        digest="a" * 64,
+        environment=ENVIRONMENT,
+        actor="service",
+        now=END,
+    )
     found = views.card(root, PIPELINE, ENVIRONMENT, END)
     assert found.level == "broken"
     assert "refused aaaaaaaa" in sentences.verdict(found)
@@ -89,7 +98,9 @@ def test_then_and_now_are_shares_in_the_same_bins(root: Root) -> None:
     end = views.weeks(root, PIPELINE, ENVIRONMENT)[-1].body.window_end
     found = distribution.read(root, PIPELINE, ENVIRONMENT, "temp_f", end)
     assert found is not None
-    assert found.frame.group_by("when").agg(total=distribution.pl.col("share").sum())["total"].to_list() == pytest.approx([1, 1])
+    assert found.frame.group_by("when").agg(total=distribution.pl.col("share").sum())[
+        "total"
+    ].to_list() == pytest.approx([1, 1])
     assert (found.then, found.now) == (pytest.approx(40, abs=1), pytest.approx(70, abs=3))
     assert found.rows == rows(900, 0, 0).height
 
@@ -128,7 +139,10 @@ def test_the_picture_escapes_what_it_is_given() -> None:
 
 
 def test_a_verdict_begins_with_the_pipeline_and_has_a_number_and_a_time(card: views.Card) -> None:
-    assert sentences.verdict(card) == "flight_delay drifts: 1 of 3 features above its threshold for 2 weeks, since 2013-04-15 00:00 UTC."
+    assert (
+        sentences.verdict(card)
+        == "flight_delay drifts: 1 of 3 features above its threshold for 2 weeks, since 2013-04-15 00:00 UTC."
+    )
 
 
 def test_every_level_has_a_verdict(root: Root, card: views.Card) -> None:
@@ -141,7 +155,10 @@ def test_every_level_has_a_verdict(root: Root, card: views.Card) -> None:
 def test_retraining_is_told_with_its_numbers(root: Root, card: views.Card) -> None:
     newest = views.trainings(root, PIPELINE, ENVIRONMENT)[0]
     assert "cooling down until 2013-05-06 00:00 UTC · in 1 week" in sentences.due(card, END)
-    assert "the champion stayed; challenger against champion was +.003 AUC (−.004 … +.011) on 1,300 rows" in sentences.decided(newest)
+    assert (
+        "the champion stayed; challenger against champion was +.003 AUC (−.004 … +.011) on 1,300 rows"
+        in sentences.decided(newest)
+    )
 
 
 def test_every_row_of_the_ledger_is_a_sentence_that_names_its_subject(root: Root) -> None:
@@ -150,7 +167,15 @@ def test_every_row_of_the_ledger_is_a_sentence_that_names_its_subject(root: Root
 
 
 @pytest.mark.parametrize(
-    ("number", "signed", "said"), [(0.7424, False, ".742"), (0.012, True, "+.012"), (-0.004, True, "−.004"), (23.04, False, "23.0"), (1.0, False, "1.000"), (None, False, "–")]
+    ("number", "signed", "said"),
+    [
+        (0.7424, False, ".742"),
+        (0.012, True, "+.012"),
+        (-0.004, True, "−.004"),
+        (23.04, False, "23.0"),
+        (1.0, False, "1.000"),
+        (None, False, "–"),
+    ],
 )
 def test_numbers_have_the_digits_that_mean_something(number: float | None, signed: bool, said: str) -> None:
     assert words.value(number, sign=signed) == said
@@ -161,6 +186,8 @@ def test_times_are_told_against_store_time() -> None:
     assert words.ago(END + timedelta(hours=5), END) == "in 5 hours"
 
 
-@pytest.mark.parametrize(("names", "said"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c", "d"], "a, b, c and 1 more")])
+@pytest.mark.parametrize(
+    ("names", "said"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c", "d"], "a, b, c and 1 more")]
+)
 def test_long_lists_end_in_a_count(names: list[str], said: str) -> None:
     assert words.listed(names) == said

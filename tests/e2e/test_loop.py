@@ -46,7 +46,17 @@ def test_a_due_in_the_ledger_is_trained_by_the_automation_while_the_service_answ
     processes.start("service", python("-m", "console.cli", "serve", PIPELINE, "--port", str(port)), env)
     url = f"http://127.0.0.1:{port}"
     wait_for("the service", answers(url + "/health"), processes)
-    replayer = Replayer(root, url, PIPELINE, Window(NOW, NOW + timedelta(days=1)), publish=lambda: None)
+    with Replayer(root, url, PIPELINE, Window(NOW, NOW + timedelta(days=1)), publish=lambda: None) as replayer:
+        found = trained_by_the_automation(env, root, processes, replayer)
+    assert found.claimed.body.by == "automation"
+    assert found.claimed.actor.startswith("prefect:")
+    assert found.closed.body.outcome == "kept"
+    assert replayer.traffic.failed == 0
+    processes.stop("service")
+
+
+def trained_by_the_automation(env, root, processes, replayer):
+    """A due is opened and its event sent; questions go on until the due is closed."""
     champion = models.champion(root, PIPELINE, "production")
     due = dues.open_due(
         root, "a" * 64, pipeline=PIPELINE, environment="production", kinds=["drift"], reasons=["a test says so"],
@@ -59,12 +69,7 @@ def test_a_due_in_the_ledger_is_trained_by_the_automation_while_the_service_answ
         found = dues.get(root, due.id)
         return found if found.closed else None
 
-    found = wait_for("the automation's run", closed, processes, 180)
-    assert found.claimed.body.by == "automation"
-    assert found.claimed.actor.startswith("prefect:")
-    assert found.closed.body.outcome == "kept"
-    assert replayer.traffic.failed == 0
-    processes.stop("service")
+    return wait_for("the automation's run", closed, processes, 180)
 
 
 def test_the_same_event_again_trains_nothing(prefect):

@@ -24,10 +24,13 @@ DAYS = timedelta(days=2)
 def asked(delivered, tmp_path_factory):
     """Two days of flights asked about and told of over HTTP, nothing collected. Read it only."""
     root = copied(delivered, tmp_path_factory.mktemp("asked") / "root")
-    with supervisor.running(root, "flight_delay", "production") as service:
-        replayer = Replayer(root, service.url, "flight_delay", Window(NOW, NOW + DAYS), publish=lambda: None)
-        replayer.ask()
-        replayer.until(NOW + DAYS, lambda _: None)
+    window = Window(NOW, NOW + DAYS)
+    with (
+        supervisor.running(root, "flight_delay", "production") as service,
+        Replayer(root, service.url, "flight_delay", window, publish=lambda: None) as replayer,
+    ):
+        replayer.begin()
+        replayer.until(window.end, lambda _: None)
     return root, replayer
 
 
@@ -65,11 +68,11 @@ def test_a_snapshot_grows_by_the_matured_ids_that_were_posted_and_only_once_they
     now = clock.now(root)
     posted = pl.concat(rows for hour, rows in replayer.schedule.items() if hour <= now)
     known = catalog.load().facts["flight_schedule"].group
-    waiting = write.rows(root, known, START, NOW).filter(pl.col("scheduled_arrival") + timedelta(days=1) > NOW)
+    waiting = write.rows(root, known, START, NOW).filter(pl.col("scheduled_arrival") + timedelta(days=1) >= NOW)
     matured = pl.concat(
         [posted.select("flight_id", "scheduled_arrival"), waiting.select("flight_id", "scheduled_arrival")]
     )
-    matured = matured.filter(pl.col("scheduled_arrival") + timedelta(days=1) <= now)
+    matured = matured.filter(pl.col("scheduled_arrival") + timedelta(days=1) < now)
     assert after - before == set(matured["flight_id"])
     assert before <= after
 

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from flows import deliver
+from flows.building import source
 from store import blobs, ledger
 from store.errors import GateFailed, NotFound
 from store.registry import aliases, models, packages
@@ -12,18 +13,23 @@ from store.registry import aliases, models, packages
 
 @pytest.fixture
 def undelivered(delivered_copy):
-    """A second package of arrival_minutes, published and nowhere delivered; its contract may be replaced."""
+    """Publishes a second package of arrival_minutes, from its source edited, as the gate would after proving it."""
 
-    def publish(version: str, **changes):
+    def publish(version: str, old: str = "", new: str = "", **changes):
         first = packages.get(delivered_copy, "arrival_minutes", "1.0.0")
-        manifest = first.manifest(delivered_copy) | {"version": version} | changes
-        body = dataclasses.replace(first.body, version=version, manifest=blobs.put_json(delivered_copy, manifest))
-        data = blobs.get(delivered_copy, first.digest)
+        content = source.files(source.find("arrival_minutes"))
+        text = content["__init__.py"].decode().replace('version="1.0.0"', f'version="{version}"')
+        assert old in text
+        content["__init__.py"] = text.replace(old, new).encode()
+        wheel = source.wheel("arrival_minutes", version, content)
         evidence = blobs.get_json(delivered_copy, first.body.evidence)
-        other = data + b"\0" * len(version)  # zip tolerates a tail: other bytes, the same code
-        evidence["gate_model"]["package"] = blobs.digest(other)
-        body = dataclasses.replace(body, wheel=blobs.digest(other), evidence=blobs.put_json(delivered_copy, evidence))
-        return packages.publish(delivered_copy, "arrival_minutes", other, body, actor="test", now=first.published_at)
+        evidence["gate_model"]["package"] = blobs.digest(wheel)
+        body = dataclasses.replace(
+            first.body, version=version, wheel=blobs.digest(wheel), tree=source.tree(content),
+            manifest=blobs.put_json(delivered_copy, first.manifest(delivered_copy) | {"version": version} | changes),
+            evidence=blobs.put_json(delivered_copy, evidence),
+        )  # fmt: skip
+        return packages.publish(delivered_copy, "arrival_minutes", wheel, body, actor="test", now=first.published_at)
 
     return publish
 
@@ -51,7 +57,7 @@ def test_without_approval_it_waits_in_test(delivered_copy, undelivered):
 def test_a_broken_contract_stops_at_test(delivered_copy, undelivered):
     """An application that relies on something else is named with the number it got."""
     example = packages.get(delivered_copy, "arrival_minutes").manifest(delivered_copy)["examples"][0]
-    undelivered("3.0.0", examples=[example | {"low": 1000.0, "high": 2000.0}])
+    undelivered("3.0.0", "-60, 120", "1000, 2000", examples=[example | {"low": 1000.0, "high": 2000.0}])
     with pytest.raises(GateFailed, match=r"gates: predicted .* relied on 1000\.0"):
         deliver.run(delivered_copy, "arrival_minutes", "3.0.0", approve=True, reason="hurry")
     assert packages.deployed(delivered_copy, "arrival_minutes", "production").version == "1.0.0"

@@ -25,10 +25,13 @@ def watched(delivered, tmp_path_factory):
         ingest.run(root)
         collect.run(root, "flight_delay")
 
-    with supervisor.running(root, "flight_delay", "production") as service:
-        replayer = Replayer(root, service.url, "flight_delay", Window(NOW, NOW + WEEK), publish)
-        replayer.ask()
-        replayer.until(NOW + WEEK, lambda _: None)
+    window = Window(NOW, NOW + WEEK)
+    with (
+        supervisor.running(root, "flight_delay", "production") as service,
+        Replayer(root, service.url, "flight_delay", window, publish) as replayer,
+    ):
+        replayer.begin()
+        replayer.until(window.end, lambda _: None)
     return root, replayer
 
 

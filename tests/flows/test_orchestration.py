@@ -17,7 +17,13 @@ from store.errors import GateFailed
 def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What of Prefect was called."""
     calls: list[str] = []
-    for name in ("create_markdown_artifact", "create_table_artifact", "create_link_artifact", "emit_event", "get_run_logger"):
+    for name in (
+        "create_markdown_artifact",
+        "create_table_artifact",
+        "create_link_artifact",
+        "emit_event",
+        "get_run_logger",
+    ):
         monkeypatch.setattr(orchestration, name, lambda *args, name=name, **kwargs: calls.append(name))
     return calls
 

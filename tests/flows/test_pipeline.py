@@ -26,7 +26,9 @@ DAY, MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
 def loaded(name: str) -> Pipeline:
     """The pipeline of a folder of ``flows/pipelines/``, which is no package that could be imported by name."""
     path = Path(source.HOME / name / "__init__.py")
-    spec = importlib.util.spec_from_file_location(f"tests_of_{name}", path, submodule_search_locations=[str(path.parent)])
+    spec = importlib.util.spec_from_file_location(
+        f"tests_of_{name}", path, submodule_search_locations=[str(path.parent)]
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -69,7 +71,7 @@ def test_a_window_refuses_naive_times(start: datetime, end: datetime) -> None:
 
 def test_a_window_cannot_end_before_it_starts_but_may_be_empty() -> None:
     """Backwards is refused with both instants; equal is a window of nothing."""
-    with pytest.raises(InvalidInput, match="cannot end .2013-02-28.* before it starts .2013-03-01"):
+    with pytest.raises(InvalidInput, match=r"cannot end .2013-02-28.* before it starts .2013-03-01"):
         Window(START, START - DAY)
     assert Window(START, START).start == START
 
@@ -100,7 +102,9 @@ def test_metrics_are_the_textbooks() -> None:
     labels, predictions = np.array([0.0, 1.0, 1.0]), np.array([0.5, 0.25, 0.75])
     assert ROC_AUC.compute(labels, predictions) == 0.5
     assert MAE.compute(labels, predictions) == 1.5 / 3
-    assert LOG_LOSS.compute(labels, predictions) == pytest.approx(-(math.log(0.5) + math.log(0.25) + math.log(0.75)) / 3)
+    assert LOG_LOSS.compute(labels, predictions) == pytest.approx(
+        -(math.log(0.5) + math.log(0.25) + math.log(0.75)) / 3
+    )
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
@@ -177,7 +181,9 @@ def test_a_pipeline_that_declares_the_least_has_a_whole_manifest(arrival_minutes
     "trigger",
     [
         Trigger(),
-        Trigger(window=timedelta(hours=36), windows=3, cool_down=timedelta(0), margin=0.02, cadence=28 * DAY, new_rows=5000),
+        Trigger(
+            window=timedelta(hours=36), windows=3, cool_down=timedelta(0), margin=0.02, cadence=28 * DAY, new_rows=5000
+        ),
     ],
 )
 def test_a_trigger_is_given_back_as_declared(trigger: Trigger) -> None:

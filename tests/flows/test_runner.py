@@ -17,7 +17,7 @@ from flows import runner
 from flows.building import source
 from flows.runner import Code
 from store.actions import PackagePublished
-from store.errors import GateFailed, InvalidInput, Refused
+from store.errors import AssayError, GateFailed, InvalidInput, Refused
 from store.layout import Root
 from store.registry import packages
 from store.registry.packages import Package
@@ -162,13 +162,17 @@ def test_a_pipeline_that_would_shadow_a_module_is_refused(root: Root, tmp_path: 
 # ---- how it comes back ----------------------------------------------------------------------------------------------
 
 
-def test_the_childs_own_error_comes_back_as_it_was_raised(root: Root, tmp_path: Path) -> None:
-    """Kind, sentences and exit code."""
-    raising = 'from store.errors import Refused\nraise Refused("No.", "There is one.", "Take it.")'
-    with pytest.raises(Refused) as back:
-        described(runner.stage(root, written(tmp_path / "tiny", __init__=raising)))
+@pytest.mark.parametrize(
+    ("kind", "raised"), [("Refused", Refused), ("GateFailed", GateFailed), ("Unheard", InvalidInput)]
+)
+def test_the_childs_own_error_comes_back_as_it_was_raised(child, kind: str, raised: type[AssayError]) -> None:
+    """Kind, sentences and exit code; a kind that only the child knows is InvalidInput."""
+    error = {"kind": kind, "asked": "No.", "exists": "There is one.", "remedy": "Take it."}
+    answering = "import json, sys; job = json.load(open(sys.argv[1])); json.dump({'error': job['error']}, open(job['result'], 'w'))"
+    with pytest.raises(raised) as back:
+        child(answering, error=error)
     assert (back.value.asked, back.value.exists, back.value.remedy) == ("No.", "There is one.", "Take it.")
-    assert back.value.exit_code == 3
+    assert type(back.value) is raised
 
 
 def test_a_pipeline_that_raises_is_invalid_input_with_the_line(root: Root, tmp_path: Path) -> None:
@@ -176,7 +180,7 @@ def test_a_pipeline_that_raises_is_invalid_input_with_the_line(root: Root, tmp_p
     raising = "def look():\n    return {}['hour']\n\nlook()\n"
     with pytest.raises(InvalidInput, match="tiny raised KeyError: 'hour'") as back:
         described(runner.stage(root, written(tmp_path / "tiny", __init__=raising)))
-    assert "tiny/__init__.py\", line 2, in look" in back.value.exists
+    assert 'tiny/__init__.py", line 2, in look' in back.value.exists
 
 
 @pytest.mark.parametrize(
@@ -186,7 +190,10 @@ def test_a_pipeline_that_raises_is_invalid_input_with_the_line(root: Root, tmp_p
         ("import sys; print('digging'); sys.exit(0)", r"ended with code 0\. Its last words: digging"),
         ("import os; print('digging', flush=True); os._exit(7)", r"ended with code 7\. Its last words: digging"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", r"ended with code -11\. Its last words: none"),
-        ("print('digging'); raise MemoryError", r"ended with code 1\. Its last words: digging\nTraceback .*\nMemoryError"),
+        (
+            "print('digging'); raise MemoryError",
+            r"ended with code 1\. Its last words: digging\nTraceback .*\nMemoryError",
+        ),
         (
             "import json, sys; open(json.load(open(sys.argv[1]))['result'], 'w').write('{\"half'); print('digging')",
             r"ended with code 0\. Its last words: digging",
@@ -219,7 +226,7 @@ time.sleep(60)
 
 def test_a_child_that_hangs_is_ended_with_everything_it_started(child) -> None:
     """Its time is told; a helper that holds the output open does not keep the parent waiting."""
-    with pytest.raises(GateFailed, match="tiny.child of tiny was ended after 3 s") as back:
+    with pytest.raises(GateFailed, match=r"tiny.child of tiny was ended after 3 s") as back:
         child(HANGING, timeout_s=3)
     assert "survived" not in str(back.value)
 
@@ -230,11 +237,15 @@ def test_a_child_gets_its_job_and_its_progress_is_told(child) -> None:
     answering = (
         "import json, sys\n"
         "job = json.load(open(sys.argv[1]))\n"
-        "print('{\"step\": \"one\"}'); print('{\"step\": broken'); print('noise'); print('{\"step\": \"two\"}')\n"
+        'print(\'{"step": "one"}\'); print(\'{"step": broken\'); print(\'noise\'); print(\'{"step": "two"}\')\n'
         "json.dump({'job': job, 'input': sys.stdin.read()}, open(job['result'], 'w'))\n"
     )
     result = child(answering, progress=steps.append, what="it", day=3)
     assert steps == ["one", "two"]
-    assert {name: result["job"][name] for name in ("what", "day", "pipeline")} == {"what": "it", "day": 3, "pipeline": "tiny"}
+    assert {name: result["job"][name] for name in ("what", "day", "pipeline")} == {
+        "what": "it",
+        "day": 3,
+        "pipeline": "tiny",
+    }
     assert result["input"] == ""
     assert not Path(result["job"]["result"]).parent.exists()

@@ -9,7 +9,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
 
 from flows.building import publish
 from flows.building.catalog import Catalog
@@ -102,7 +104,7 @@ def worth(rows):
 PIPELINE = Pipeline(
     name="bakery", version="1.0.0", description="The price of an order.", owner="tests", task="regression",
     dataset=dataset, prepare=prepare, inputs=("size",), features=(Use("pace", ("sold_1d",), prefix="shop_"),),
-    estimator=lambda parameters: LinearRegression(**parameters), metric=MAE, floor=1.0,
+    estimator=lambda parameters: make_pipeline(SimpleImputer(), LinearRegression(**parameters)), metric=MAE, floor=1.0,
     split=TimeSplit(validation=DAY, test=DAY, gap=6 * HOUR), slices=("shop",), value=Value(worth, "crowns"),
     serving=Serving({"order_id": pl.String(), "shop": pl.String(), "size": pl.Float64(), "due": TIME}, {}, ("order_id",)),
 )  # fmt: skip

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from flows.building.analyse import analyse
-from flows.pipeline import ROC_AUC, Analysis, Pipeline
+from flows.pipeline import ROC_AUC, Analysis
 from tests.flows.building import PIPELINE
 
 LATE = dataclasses.replace(PIPELINE, task="classification", metric=ROC_AUC, slices=("shop", "day"))
@@ -87,9 +87,9 @@ def test_one_class_in_all_rows_leaves_the_metric_undefined() -> None:
     assert "average_precision" not in found
 
 
-def test_slices_are_in_order_whatever_the_rows_order(pipeline: Pipeline = LATE) -> None:
+def test_slices_are_in_order_whatever_the_rows_order() -> None:
     """Two runs can be compared line by line."""
-    forth, back = analyse(pipeline, ROWS).slices, analyse(pipeline, ROWS.reverse()).slices
+    forth, back = analyse(LATE, ROWS).slices, analyse(LATE, ROWS.reverse()).slices
     assert forth.drop("value").equals(back.drop("value"))
     assert forth.schema == {"slice": pl.String, "member": pl.String, "rows": pl.Int64, "value": pl.Float64}
 

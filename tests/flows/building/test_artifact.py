@@ -237,5 +237,3 @@ def test_a_type_that_is_on_no_list_is_refused_by_name():
     schema, members = unzipped(artifact.dumps(LogisticRegression().fit(X, Y)))
     schema["__module__"], schema["__class__"] = "subprocess", "Popen"
     refused(zipped(schema, members), "subprocess.Popen, which must not be built")
-
-

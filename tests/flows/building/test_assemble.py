@@ -17,7 +17,21 @@ from store.errors import InvalidInput
 from store.features import write
 from store.layout import Root
 from tests.flows.building import (
-    CADENCE, CATALOG, DAY, END, HOUR, ORDERS, PACE, PIPELINE, SALES, START, dataset, declared, filled, orders, sales,
+    CADENCE,
+    CATALOG,
+    DAY,
+    END,
+    HOUR,
+    ORDERS,
+    PACE,
+    PIPELINE,
+    SALES,
+    START,
+    dataset,
+    declared,
+    filled,
+    orders,
+    sales,
 )  # fmt: skip
 
 
@@ -46,7 +60,11 @@ def test_the_spine_is_in_order_of_time_and_key(bakery: Root) -> None:
     """Whatever order the dataset gives, the same rows come in the same order."""
     shuffled = giving(lambda rows: rows.sample(fraction=1.0, shuffle=True, seed=1))
     assert_frame_equal(spine(bakery, pipeline=shuffled), spine(bakery))
-    assert spine(bakery).select("event_time", "order_id").equals(spine(bakery).select("event_time", "order_id").sort(pl.all()))
+    assert (
+        spine(bakery)
+        .select("event_time", "order_id")
+        .equals(spine(bakery).select("event_time", "order_id").sort(pl.all()))
+    )
 
 
 def test_two_rows_of_one_key_are_refused(bakery: Root) -> None:
@@ -138,7 +156,7 @@ def test_a_snapshots_id_differs_after_new_facts(bakery_copy: Root) -> None:
 def test_history_starts_with_the_first_fact_the_pipeline_uses(root: Root) -> None:
     """Sales, which its feature is derived of; and older ones count as soon as they are there."""
     declared(root)
-    with pytest.raises(InvalidInput, match="holds no facts for bakery. Run `assay ingest` first."):
+    with pytest.raises(InvalidInput, match=r"holds no facts for bakery. Run `assay ingest` first."):
         assemble.history(root, CATALOG, PIPELINE)
     write.write(root, ORDERS, orders(), now=END)
     write.write(root, SALES, sales(START + 5 * HOUR), now=END)

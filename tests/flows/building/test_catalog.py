@@ -57,7 +57,7 @@ def test_every_module_of_the_folder_is_found_whatever_its_name(features) -> None
 
 def test_a_group_declared_twice_is_refused(features) -> None:
     """Two modules, one name: the second file is named."""
-    with pytest.raises(InvalidInput, match="sales is declared twice. The second time in .*/b.py"):
+    with pytest.raises(InvalidInput, match=r"sales is declared twice. The second time in .*/b.py"):
         features(a=FACTS.format(name="sales"), b=FACTS.format(name="sales"))
 
 
@@ -96,7 +96,9 @@ def test_the_inputs_of_groups_are_their_facts() -> None:
 
 def test_an_unknown_group_is_named_with_the_near_ones() -> None:
     """A misspelt feature group says what exists and where it is declared."""
-    with pytest.raises(NotFound, match="no feature group named 'paces'. Known: orders, pace, sales. Did you mean pace?"):
+    with pytest.raises(
+        NotFound, match=r"no feature group named 'paces'. Known: orders, pace, sales. Did you mean pace?"
+    ):
         CATALOG.inputs(["paces"])
 
 

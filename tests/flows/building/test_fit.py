@@ -15,7 +15,12 @@ from store.errors import InvalidInput
 from tests.flows.building import PIPELINE
 
 ROWS = pl.DataFrame(
-    {"label": [10.0, None, 30.0, 40.0], "shop_sold_1d": [5, 6, 7, 9], "extra": ["a", "b", "c", "d"], "size": [1.0, 2.0, 3.0, 4.0]}
+    {
+        "label": [10.0, None, 30.0, 40.0],
+        "shop_sold_1d": [5, 6, 7, 9],
+        "extra": ["a", "b", "c", "d"],
+        "size": [1.0, 2.0, 3.0, 4.0],
+    }
 )
 
 
@@ -82,7 +87,7 @@ def test_regression_predicts_the_value_and_classification_the_probability_of_cla
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_a_prediction_that_is_not_finite_is_refused(wrong: float) -> None:
     """How many is said."""
-    with pytest.raises(InvalidInput, match="for 4 rows. 2 of them are not finite"):
+    with pytest.raises(InvalidInput, match=r"for 4 rows. 2 of them are not finite"):
         predict(answering([0.0, wrong, 1.0, wrong]), Noted({}), matrix(PIPELINE, ROWS))
 
 

@@ -91,12 +91,12 @@ def test_a_folder_without_a_pipeline_is_named(monkeypatch: pytest.MonkeyPatch) -
     """Whether the name is missing or is something else."""
     for wrong in (None, "a string", dataclasses.asdict):
         active(monkeypatch, wrong)
-        with pytest.raises(InvalidInput, match="bakery/__init__.py has no `pipeline`"):
+        with pytest.raises(InvalidInput, match=r"bakery/__init__.py has no `pipeline`"):
             job.pipeline("bakery")
 
 
 def test_folder_and_contract_have_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A copied folder whose contract still has the old name is refused with both."""
     active(monkeypatch, dataclasses.replace(PIPELINE, name="butcher"))
-    with pytest.raises(AssayError, match="folder bakery calls itself 'butcher'. Give both one name"):
+    with pytest.raises(AssayError, match=r"folder bakery calls itself 'butcher'. Give both one name"):
         job.pipeline("bakery")

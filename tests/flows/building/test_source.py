@@ -61,7 +61,7 @@ def test_a_wheel_has_one_top_level_name_and_all_the_files(tmp_path: Path) -> Non
 
 def test_a_version_that_no_wheel_can_have_is_refused() -> None:
     """The pipeline and its version are named."""
-    with pytest.raises(InvalidInput, match="bakery one cannot be built: .*Give the pipeline a version such as 1.2.0"):
+    with pytest.raises(InvalidInput, match=r"bakery one cannot be built: .*Give the pipeline a version such as 1.2.0"):
         source.wheel("bakery", "one", CONTENT)
 
 
@@ -98,7 +98,7 @@ def test_files_are_those_that_a_wheel_holds(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_unpacking_refuses_names_outside_the_pipelines_own(tmp_path: Path, name: str) -> None:
     """Traversal, absolute names, foreign top-level names: named, and nothing is unpacked."""
-    with pytest.raises(Refused, match="The package of bakery holds .* one top-level name. Nothing was unpacked"):
+    with pytest.raises(Refused, match=r"The package of bakery holds .* one top-level name. Nothing was unpacked"):
         source.unpack(zipped("bakery/__init__.py", name), "bakery", tmp_path / "target")
     assert list(tmp_path.rglob("*")) == []
 
@@ -138,9 +138,9 @@ def test_a_pipeline_is_found_by_name_or_by_path(tmp_path: Path, monkeypatch: pyt
 
 def test_a_pipeline_that_is_not_there_is_named_with_the_near_ones(tmp_path: Path) -> None:
     """A near miss finds its name again; a folder without code is none."""
-    with pytest.raises(NotFound, match="Known: arrival_minutes, flight_delay. Did you mean flight_delay?"):
+    with pytest.raises(NotFound, match=r"Known: arrival_minutes, flight_delay. Did you mean flight_delay?"):
         source.find("flight_dalay")
-    with pytest.raises(NotFound, match="or the path of a folder with an __init__.py"):
+    with pytest.raises(NotFound, match=r"or the path of a folder with an __init__.py"):
         source.find(str(tmp_path))
 
 
@@ -150,7 +150,9 @@ def test_a_folder_whose_name_can_be_no_module_is_refused(tmp_path: Path) -> None
         source.find(str(written(tmp_path / "My Bakery")))
 
 
-@pytest.mark.parametrize("name", ["flows", "store", "console", "tests", "json", "calendar", "dist", "late__trains", "late_"])
+@pytest.mark.parametrize(
+    "name", ["flows", "store", "console", "tests", "json", "calendar", "dist", "late__trains", "late_"]
+)
 def test_a_name_that_shadows_a_module_or_that_no_wheel_can_have_is_refused(name: str) -> None:
     """Its folder is first on the path: it would be imported in the other's place."""
     with pytest.raises(InvalidInput, match=f"A pipeline cannot be named '{name}'"):

@@ -108,7 +108,9 @@ def test_a_callable_split_is_honoured() -> None:
     """The contract's own function decides; its series gets the name that the rest relies on."""
     number = pl.int_range(pl.len())
     odd = pl.when(number < 100).then(pl.lit(TRAIN)).when(number < 120).then(pl.lit(VALIDATION)).otherwise(pl.lit(TEST))
-    found = split.parts(dataclasses.replace(PIPELINE, split=lambda frame: frame.select(odd.alias("mine"))["mine"]), rows())
+    found = split.parts(
+        dataclasses.replace(PIPELINE, split=lambda frame: frame.select(odd.alias("mine"))["mine"]), rows()
+    )
     assert found.name == "part"
     assert found.value_counts().sort("count")["count"].to_list() == [20, 72, 100]
 

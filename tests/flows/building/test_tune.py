@@ -41,7 +41,19 @@ def scripted(values: Sequence[float], metric: Metric = ROC_AUC) -> Tuned:
         ([NAN, 5.0, 6.0], MAE, 1),
         ([float("-inf"), 0.1], ROC_AUC, 1),
     ],
-    ids=["first", "third", "last", "tied", "all tied", "nan", "least", "least first", "least tied", "least nan", "infinite"],
+    ids=[
+        "first",
+        "third",
+        "last",
+        "tied",
+        "all tied",
+        "nan",
+        "least",
+        "least first",
+        "least tied",
+        "least nan",
+        "infinite",
+    ],
 )
 def test_the_best_of_the_recorded_trials_is_chosen(values: list[float], metric: Metric, best: int) -> None:
     """First, k-th or last; of tied ones the earlier; never one that gave NaN; most or least, as the metric says."""
@@ -91,7 +103,9 @@ def test_candidates_are_the_same_for_the_same_seed_and_others_for_another() -> N
 
 
 def rows(sizes: list[float], labels: list[float | None]) -> pl.DataFrame:
-    return pl.DataFrame({"size": sizes, "shop_sold_1d": [0] * len(sizes), "label": labels}, schema_overrides={"label": pl.Float64})
+    return pl.DataFrame(
+        {"size": sizes, "shop_sold_1d": [0] * len(sizes), "label": labels}, schema_overrides={"label": pl.Float64}
+    )
 
 
 def test_candidates_are_fitted_on_train_and_judged_on_the_labelled_validation_rows() -> None:

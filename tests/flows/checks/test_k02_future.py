@@ -126,6 +126,14 @@ def test_a_pipeline_that_refuses_second_rows_of_a_sale_is_no_false_alarm(clean):
     assert finding.control > 500
 
 
+def test_orders_that_were_recorded_an_hour_late_are_no_false_alarm(clean):
+    late = clean.facts["orders"].with_columns(pl.col("known_time") + timedelta(hours=1))
+    finding = _finding(dataclasses.replace(clean, facts={**clean.facts, "orders": late}))
+
+    assert finding.verdict is Verdict.PASS, finding.sentence
+    assert finding.control > 500
+
+
 def test_a_label_may_look_later_and_is_not_compared(clean):
     def hindsight(read, window):
         total = read("outcomes", window)["minutes"].sum()

@@ -62,7 +62,7 @@ def row(n: int = 1, **changed: object) -> dict[str, object]:
     } | changed  # fmt: skip
 
 
-def until(condition, seconds: float = 60.0):
+def until(condition, seconds: float = 180.0):
     """Wait for a condition, and return what it gave; a test that waits too long fails."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

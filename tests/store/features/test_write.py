@@ -352,13 +352,16 @@ def test_a_column_that_would_lose_something_is_refused(root: Root, values: pl.Se
         write(root, group, batch(1, v=values), now=NOW)
 
 
-def test_missing_and_unknown_columns_are_named(root: Root) -> None:
-    """Both at once, with what the group has."""
+@pytest.mark.parametrize(
+    ("renamed", "missing", "unknown"),
+    [({"v": "w"}, r"\['v'\]", r"\['w'\]"), ({}, "nothing", r"\['w'\]"), ({"k": "known_time"}, r"\['k'\]", "nothing")],
+)
+def test_missing_and_unknown_columns_are_named(root: Root, renamed: dict[str, str], missing: str, unknown: str) -> None:
+    """Either, or both at once, with what the group has."""
     group = declared(root)
-    with pytest.raises(
-        InvalidInput, match=r"missing \['v'\], unknown \['w'\].*k, event_time, v, and optionally known_time"
-    ):
-        write(root, group, batch(1).rename({"v": "w"}), now=NOW)
+    frame = batch(1).rename(renamed) if renamed else batch(1, w=[1])
+    with pytest.raises(InvalidInput, match=rf"missing {missing}, unknown {unknown}.*k, event_time, v, and optionally"):
+        write(root, group, frame, now=NOW)
 
 
 def test_integers_without_sign_cannot_be_declared() -> None:

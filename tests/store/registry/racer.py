@@ -23,7 +23,7 @@ from store.registry import aliases, dues
 from tests.conftest import NOW
 from tests.store.registry import made
 
-ROUNDS, DUES = 12, 3
+ROUNDS, DUES, TABLES = 12, 3, 10
 TABLE = pl.Schema({"writer": pl.String(), "batch": pl.Int64(), "at": pl.Datetime("us", "UTC")})
 
 
@@ -98,9 +98,10 @@ def register(root: Root, name: str) -> dict[str, Any]:
 
 
 def fill(root: Root, name: str) -> dict[str, Any]:
-    """Create one table and append ten batches to it, each twice, as two writers: an own one and one all share."""
+    """Create tables that the other creates too, and append ten batches to one, each twice, as two writers: an own one and one all share."""
     path = root.group("raced")
-    tables.create(path, TABLE)
+    for table in (path, *(root.group(f"raced_{number}") for number in range(TABLES))):
+        tables.create(table, TABLE)
     versions = []
     for number in range(1, 11):
         for writer in (name, "shared", name, "shared"):
