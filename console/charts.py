@@ -120,7 +120,12 @@ def comparisons(frame: pl.DataFrame, metric: str, margin: float) -> alt.LayerCha
         tooltip=[alt.Tooltip("label:N", title="training"), "outcome:N", *numbers, _number("rows", ",")],
     )  # fmt: skip
     axis = alt.Axis(format="+.3~f", tickCount=6, labelExpr=BARE)
-    low = alt.X("low:Q", title=f"challenger better by ({words.metric(metric)})", axis=axis)
+    low = alt.X(
+        "low:Q",
+        title=f"challenger better by ({words.metric(metric)})",
+        axis=axis,
+        scale=alt.Scale(padding=60, nice=False),
+    )
     bars = base.mark_rule(strokeWidth=3).encode(x=low, x2="high:Q")
     points = base.mark_point(filled=True, size=130, opacity=1).encode(x="difference:Q", shape=shape)
     lines = [

@@ -4,7 +4,7 @@ Data goes to standard output, everything else to standard error. Exit codes: 0 d
 (integrity), 4 out of reach.
 
 Flows bring Prefect and scikit-learn with them (seconds to import), so a verb imports its flow when it is called:
-``--help`` stays under half a second. ``_flow`` is the one place that does so.
+``--help`` stays under half a second. ``_module`` is the one place that does so.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from console.version import VERSION
-from store import clock, ledger
+from store import clock
 from store.errors import AssayError, InvalidInput
 from store.layout import Root
-from store.registry import aliases, dues, models, packages
 
 app = typer.Typer(
     name="assay",
@@ -78,9 +77,14 @@ def ending() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _module(name: str) -> Any:
+    """A module, imported when a verb needs it: see the module's docstring."""
+    return importlib.import_module(name)
+
+
 def _flow(name: str) -> Any:
-    """A module of ``flows``, imported now: see the module's docstring."""
-    return importlib.import_module(f"flows.{name}")
+    """A module of ``flows``, likewise."""
+    return _module(f"flows.{name}")
 
 
 def _root() -> Root:
@@ -184,7 +188,7 @@ def report(
     """Evidently's report of the window the monitor judged last."""
     drawn = _flow("report").run(_root(), pipeline, environment)
     if out is not None:
-        out.write_bytes(importlib.import_module("store.blobs").get(_root(), drawn.report))
+        out.write_bytes(_module("store.blobs").get(_root(), drawn.report))
     print(drawn.report)
 
 
@@ -208,7 +212,7 @@ def serve(
 @app.command()
 def console(port: Annotated[int, typer.Option(help="On 127.0.0.1.")] = 8501) -> None:
     """The ops console, in the browser. Ctrl-C ends it."""
-    server = importlib.import_module("console.server")
+    server = _module("console.server")
     os.execv(sys.executable, server.command(port))
 
 
@@ -225,12 +229,14 @@ def demo(
 ) -> None:
     """One turn of the loop on real flights: ingest, integrate, deliver, train, serve, watch, retrain."""
     ports = {"console": console_port, "prefect": prefect_port, "service": service_port}
-    importlib.import_module("console.demo.prepare").start(root, ports, once=once, weeks=weeks)
+    _module("console.demo.prepare").start(root, ports, once=once, weeks=weeks)
 
 
 @app.command("packages")
 def list_packages(pipeline: Annotated[str, typer.Argument()] = "") -> None:
     """The package store."""
+    aliases = _module("store.registry.aliases")
+    packages = _module("store.registry.packages")
     root = _root()
     rows = []
     for found in packages.listed(root, pipeline):
@@ -259,6 +265,8 @@ def list_models(
     environment: Annotated[str, typer.Option("--environment", "-e")] = "",
 ) -> None:
     """The model registry."""
+    aliases = _module("store.registry.aliases")
+    models = _module("store.registry.models")
     root = _root()
     rows = []
     for found in models.listed(root, pipeline, environment):
@@ -286,6 +294,7 @@ def list_models(
 @app.command("dues")
 def list_dues(pipeline: Annotated[str, typer.Argument()] = "") -> None:
     """Retrainings: why they were due, who took them, how they ended."""
+    dues = _module("store.registry.dues")
     rows = [
         (
             due.id[:8],
@@ -310,6 +319,7 @@ def promote(
     reason: Reason = "",
 ) -> None:
     """Make a model the champion by hand."""
+    models = _module("store.registry.models")
     root = _root()
     found, champion = models.get(root, pipeline, environment, model), models.champion(root, pipeline, environment)
     row = models.promote(
@@ -326,6 +336,7 @@ def rollback(
     reason: Reason = "",
 ) -> None:
     """Put back what stood before: one ledger row, no redeployment."""
+    aliases = _module("store.registry.aliases")
     root = _root()
     alias = {"package": aliases.DEPLOYED, "model": aliases.CHAMPION}.get(what)
     if alias is None:
@@ -339,7 +350,7 @@ def sql(
     statement: Annotated[str, typer.Argument(help="One statement; without it, the views are listed.")] = "",
 ) -> None:
     """DuckDB over everything the root remembers."""
-    found = importlib.import_module("store.sql")
+    found = _module("store.sql")
     if not statement:
         print("\n".join(found.views(found.connect(_root()))))
         return
@@ -365,7 +376,7 @@ def show_ledger(
             row.digest[:8],
             row.reason[:60],
         )
-        for row in ledger.rows(_root())[-last:]
+        for row in _module("store.ledger").rows(_root())[-last:]
     ]
     _table("ledger rows", ["seq", "store time", "actor", "action", "subject", "environment", "digest", "reason"], rows)
 
@@ -373,6 +384,7 @@ def show_ledger(
 @ledger_app.command()
 def verify() -> None:
     """Check every row's number, hash and place in the chain."""
+    ledger = _module("store.ledger")
     print(f"{ledger.verify(_root())} rows, all in their chain.")
 
 

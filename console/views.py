@@ -26,7 +26,7 @@ from store.registry.models import Model
 from store.registry.packages import Package
 
 TIME = pl.Datetime("us", "UTC")
-LEVELS = ("broken", "drifts", "falls", "trains", "watch", "waits", "calm")
+LEVELS = ("broken", "drifts", "falls", "trains", "watch", "calm", "waits")
 """How a pipeline is, worst first."""
 SCORES = pl.Schema(
     {"start": TIME, "end": TIME, "feature": pl.String(), "score": pl.Float64(), "threshold": pl.Float64(),
@@ -73,7 +73,10 @@ class Rules:
 
 @dataclass(frozen=True)
 class Card:
-    """One pipeline in one environment: how it is (``level``, one of LEVELS) and what stands behind that."""
+    """One pipeline in one environment: how it is (``level``, one of LEVELS) and what stands behind that.
+
+    ``weeks``: every judged one; ``mine``: those of today's champion, which alone tell how it is.
+    """
 
     pipeline: str
     environment: str
@@ -85,6 +88,7 @@ class Card:
     champion_since: datetime | None
     due: Due | None
     weeks: tuple[Week, ...]
+    mine: tuple[Week, ...]
     drift: Standing | None
     fallen_weeks: int
     trouble: Row | None
@@ -200,18 +204,16 @@ def card(root: Root, pipeline: str, environment: str, now: datetime) -> Card:
     package, champion = _deployed(root, pipeline, environment), models.champion(root, pipeline, environment)
     contract = package if champion is None else packages.get(root, pipeline, champion.body.package)
     asked = rules(contract.manifest(root)) if contract else None
-    judged = tuple(
-        week for week in weeks(root, pipeline, environment) if champion is None or week.model == champion.digest
-    )
-    drift = standing(judged, asked.windows) if judged and asked else None
-    down = fallen(judged) if judged else 0
+    judged = tuple(weeks(root, pipeline, environment))
+    mine = tuple(week for week in judged if champion is None or week.model == champion.digest)
+    drift, down = standing(mine, asked.windows) if mine and asked else None, fallen(mine) if mine else 0
     due, trouble = dues.pending(root, pipeline, environment), _trouble(root, pipeline, environment)
     reigns = history.reigns(root, pipeline, environment)
     moved = aliases.moves(ledger.rows(root), pipeline, environment, aliases.DEPLOYED)
     return Card(
-        pipeline, environment, _level(asked, champion, judged, drift, down, due, trouble), asked, package,
-        moved[-1].store_time if moved else None, champion, reigns[-1].start if reigns else None, due, judged, drift, down,
-        trouble, cooling(root, pipeline, environment, asked, now),
+        pipeline, environment, _level(asked, champion, mine, drift, down, due, trouble), asked, package,
+        moved[-1].store_time if moved else None, champion, reigns[-1].start if reigns else None, due, judged, mine, drift,
+        down, trouble, cooling(root, pipeline, environment, asked, now),
     )  # fmt: skip
 
 

@@ -36,7 +36,8 @@ def create(path: Path, schema: pl.Schema | dict[str, pl.DataType]) -> None:
     """Create an empty table, unless it exists. Columns and dtypes are fixed from here on."""
     if not exists(path):
         path.mkdir(parents=True, exist_ok=True)
-        first = CommitProperties(max_commit_retries=0)  # retried, the loser of a race would replace the winner's columns
+        # Who loses a race must not retry: that would commit, and replace the winner's columns.
+        first = CommitProperties(max_commit_retries=0)
         with contextlib.suppress(CommitFailedError):
             DeltaTable.create(str(path), schema=_arrow(pl.Schema(schema)), mode="ignore", commit_properties=first)
 
@@ -239,11 +240,13 @@ def _open(path: Path, version: int | None = None) -> DeltaTable:
 
 
 def _followed(path: Path) -> DeltaTable:
-    known: dict[Path, tuple[int, DeltaTable]] = _handles.__dict__.setdefault("known", {})
-    try:
-        identity = (path / "_delta_log").stat().st_ino
+    known: dict[Path, tuple[tuple[int, int], DeltaTable]] = _handles.__dict__.setdefault("known", {})
+    try:  # the first commit is written once; a folder's inode alone may be given to the next table of that name
+        first = (path / "_delta_log" / f"{0:020d}.json").stat()
     except FileNotFoundError:
-        identity = 0
+        known.pop(path, None)
+        return DeltaTable(str(path))
+    identity = first.st_ino, first.st_mtime_ns
     if path in known and known[path][0] == identity:
         known[path][1].update_incremental()
     else:

@@ -28,10 +28,10 @@ def answer(card: Card) -> None:
     """The verdict, and what it is judged by."""
     said = []
     if card.drift is not None:
-        order = [name for name in views.worst_first(views.scores(card.weeks)) if name in card.drift.features]
+        order = [name for name in views.worst_first(views.scores(card.mine)) if name in card.drift.features]
         said.append(f"Furthest: {words.listed(order)}.")
-    if card.weeks and card.rules is not None:
-        said.append(f"Judged on {words.count(card.weeks[-1].body.rows, 'served row')}.")
+    if card.mine and card.rules is not None:
+        said.append(f"Judged on {words.count(card.mine[-1].body.rows, 'served row')}.")
         said.append(f"A threshold is the reference's own unrest; {card.rules.windows} weeks above it in a row confirm.")
     frame.verdict(QUESTION, card.level, words.LEVELS[card.level], sentences.verdict(card), " ".join(said))
 

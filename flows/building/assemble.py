@@ -90,10 +90,10 @@ def frozen(
 
 
 def history(root: Root, catalog: Catalog, pipeline: Pipeline) -> datetime:
-    """The first instant of which the root holds facts that the pipeline uses."""
+    """The first instant of which the root holds facts that the pipeline's features come from; any facts, if it has none."""
     starts = [
         first
-        for name in catalog.inputs(use.group for use in pipeline.features)
+        for name in catalog.inputs(use.group for use in pipeline.features) or catalog.facts
         if (first := _first(root, catalog.facts[name].group)) is not None
     ]
     if not starts:

@@ -101,8 +101,9 @@ class Watch:
     def _reign(self) -> history.Reign | None:
         """The newest reign of a model that this package trained."""
         reigns = history.reigns(self._root, self._package.pipeline, self._environment)
-        known = {model.digest: model for model in models.listed(self._root, self._package.pipeline, self._environment)}
-        mine = [r for r in reigns if r.digest in known and known[r.digest].body.package == self._package.digest]
+        listed = models.listed(self._root, self._package.pipeline, self._environment)
+        own = {model.digest for model in listed if model.body.package == self._package.digest}
+        mine = [reign for reign in reigns if reign.digest in own]
         return mine[-1] if mine else None
 
     def _failed(self, digest: str) -> bool:

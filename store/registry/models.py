@@ -46,20 +46,24 @@ def register(
     now: datetime,
     request: str | None = None,
 ) -> Model:
-    """Store the model's bytes and record it with its lineage. The same training registers once: see ``request``."""
+    """Store the model's bytes and record it with its lineage, once a package: two packages may train the same bytes."""
     digest = blobs.put(root, data)
     what = {"action": "model.registered", "subject": pipeline, "digest": digest, "environment": environment}
 
+    def registered(rows: Sequence[Row]) -> list[Row]:
+        same = [row for row in rows if all(getattr(row, name) == value for name, value in what.items())]
+        return [row for row in same if row.body.package == body.package]
+
     def guard(rows: Sequence[Row]) -> None:
-        if any(all(getattr(row, name) == value for name, value in what.items()) for row in rows):
+        if registered(rows):
             raise _Known(f"The model {digest[:8]} is registered already.")
 
-    if known := ledger.find(root, **what):
+    if known := registered(ledger.rows(root)):
         return _model(known[0])
     try:
         row = ledger.append(root, payload=body, **what, actor=actor, now=now, request=request, guard=guard)
     except _Known:
-        (row, *_) = ledger.find(root, **what)
+        row = registered(ledger.rows(root))[0]
     return _model(row)
 
 

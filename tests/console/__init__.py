@@ -33,7 +33,8 @@ def manifest(name: str = PIPELINE, better: str = "higher") -> dict[str, Any]:
         "name": name, "metric": "roc_auc" if better == "higher" else "mean_absolute_error", "better": better, "columns": list(COLUMNS),
         "monitored": list(COLUMNS), "request": {"carrier": "String"}, "outcome": {}, "key": ["carrier"],
         "trigger": {
-            "window_seconds": 604800.0, "windows": 2, "cool_down_seconds": 1209600.0, "margin": 0.005, "cadence_seconds": None, "new_rows": None,
+            "window_seconds": 604800.0, "windows": 2, "cool_down_seconds": 1209600.0, "margin": 0.005,
+            "cadence_seconds": None, "new_rows": None,
         },
         "promote": {"margin": 0.005, "slices": [], "tolerance": 0.02, "minimum_rows": 100},
     }  # fmt: skip

@@ -18,7 +18,9 @@ from store.layout import Root
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
-JSON = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4), max_leaves=8)
+JSON = st.recursive(
+    PLAIN, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4), max_leaves=8
+)
 
 
 def test_bytes_come_back_under_their_digest(root: Root) -> None:
@@ -68,7 +70,19 @@ def test_an_unknown_digest_is_not_found(root: Root) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "..", "../" * 21 + "a", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "a" * 63 + "/", "a" * 63 + "\n", "/" + "a" * 63]
+    "name",
+    [
+        "",
+        "..",
+        "../" * 21 + "a",
+        "a" * 63,
+        "a" * 65,
+        "A" * 64,
+        "g" * 64,
+        "a" * 63 + "/",
+        "a" * 63 + "\n",
+        "/" + "a" * 63,
+    ],
 )
 def test_what_is_no_digest_names_no_file(root: Root, name: str) -> None:
     """Nothing but 64 lower-case hexadecimal characters can name a blob, so no name leaves the folder."""
@@ -81,7 +95,7 @@ def test_a_blob_has_a_largest_size(root: Root, monkeypatch: pytest.MonkeyPatch) 
     """One byte more is refused, with both sizes, and not stored."""
     monkeypatch.setattr(blobs, "MAX_BYTES", 4)
     blobs.put(root, b"1234")
-    with pytest.raises(InvalidInput, match="5 bytes is too large.*most is 4"):
+    with pytest.raises(InvalidInput, match=r"5 bytes is too large.*most is 4"):
         blobs.put(root, b"12345")
     assert not blobs.path(root, blobs.digest(b"12345")).exists()
 
@@ -109,7 +123,9 @@ def test_canonical_json_does_not_change_between_versions() -> None:
     assert blobs.canonical(value) == '{"":-0.0,"a":{"ü":"…"},"b":[1,2.5,null,true]}'.encode()
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "\ud800", object(), b"bytes", {"a": {1}}, {1: 1, "1": 2}])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, "\ud800", object(), b"bytes", {"a": {1}}, {1: 1, "1": 2}]
+)
 def test_what_json_cannot_say_is_refused(root: Root, value: Any) -> None:
     """NaN, infinity, half a surrogate pair, objects: refused as input, and nothing is stored."""
     with pytest.raises(InvalidInput, match="cannot be written as JSON"):

@@ -42,7 +42,7 @@ def test_simulated_time_never_goes_back(root: Root) -> None:
     """The error says where time stands; the same instant again, and a later one, are fine."""
     clock.move(root, NOW)
     clock.move(root, NOW)
-    with pytest.raises(InvalidInput, match="2013-03-31 23:59 UTC.*2013-04-01 00:00 UTC"):
+    with pytest.raises(InvalidInput, match=r"2013-03-31 23:59 UTC.*2013-04-01 00:00 UTC"):
         clock.move(root, NOW - timedelta(microseconds=1))
     assert clock.now(root) == NOW
     clock.move(root, NOW + timedelta(microseconds=1))
@@ -52,7 +52,7 @@ def test_simulated_time_never_goes_back(root: Root) -> None:
 @pytest.mark.parametrize("ask", [clock.utc, clock.printed])
 def test_a_naive_time_is_refused(ask: Any) -> None:
     """A guess of its zone would move every join: the error shows the time and a zone to give it."""
-    with pytest.raises(InvalidInput, match="2013-04-01T00:00:00 has no zone.*\\+00:00"):
+    with pytest.raises(InvalidInput, match=r"2013-04-01T00:00:00 has no zone.*\\+00:00"):
         ask(NOW.replace(tzinfo=None))
 
 

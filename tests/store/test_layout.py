@@ -58,7 +58,11 @@ def test_a_plain_name_is_kept(name: str) -> None:
     assert checked("pipeline", name) == name
 
 
-@given(st.text(max_size=70).filter(lambda name: not name or name[0] not in LOWER or set(name) - set(REST) or len(name) > 63))
+@given(
+    st.text(max_size=70).filter(
+        lambda name: not name or name[0] not in LOWER or set(name) - set(REST) or len(name) > 63
+    )
+)
 def test_any_other_name_is_refused_with_the_rule(name: str) -> None:
     """No name can be a path, a keyword in quotes, or two folders on a file system that ignores case."""
     with pytest.raises(InvalidInput, match="lower-case letters, digits and underscores"):
@@ -84,7 +88,7 @@ def test_names_are_checked_wherever_they_become_a_path(root: Root) -> None:
 def test_there_are_two_environments() -> None:
     """test and production; any other is refused, and both are named."""
     assert [checked_environment(name) for name in ("test", "production")] == ["test", "production"]
-    with pytest.raises(InvalidInput, match="'staging'.*test, production"):
+    with pytest.raises(InvalidInput, match=r"'staging'.*test, production"):
         checked_environment("staging")
 
 

@@ -41,7 +41,9 @@ def filled(root: Root) -> Root:
             what = {name: stored[name] for name in ("subject", "digest", "environment", "actor", "reason", "request")}
             ledger.append(root, stored["action"], body, now=datetime.fromisoformat(stored["store_time"]), **what)
     write.declare(root, GROUP, derivation="d" * 64, actor="ada", now=NOW)
-    write.write(root, GROUP, pl.DataFrame({"origin": ["JFK"], "event_time": [NOW], "wind": [3.5], "late": [True]}), now=NOW)
+    write.write(
+        root, GROUP, pl.DataFrame({"origin": ["JFK"], "event_time": [NOW], "wind": [3.5], "late": [True]}), now=NOW
+    )
     traffic(root, "predictions", NOW, NOW)
     traffic(root, "outcomes")
     return root
@@ -145,7 +147,11 @@ def test_a_statement_without_rows_answers_without_rows(filled: Root) -> None:
 
 def test_a_query_is_over_the_frames_it_is_given() -> None:
     """Each is a table by its argument's name, and nothing else is."""
-    found = sql.query("SELECT a, b FROM one JOIN two USING (a)", one=pl.DataFrame({"a": [1, 2]}), two=pl.DataFrame({"a": [2], "b": ["x"]}))
+    found = sql.query(
+        "SELECT a, b FROM one JOIN two USING (a)",
+        one=pl.DataFrame({"a": [1, 2]}),
+        two=pl.DataFrame({"a": [2], "b": ["x"]}),
+    )
     assert found.rows() == [(2, "x")]
     with pytest.raises(InvalidInput, match=r"Views: one\."):
         sql.query("SELECT * FROM two", one=pl.DataFrame({"a": [1]}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +31,11 @@ DAY, MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
 
 def batch(*days: float, schema: pl.Schema = SCHEMA) -> pl.DataFrame:
     """One row a day from NOW on, its value the day."""
-    drawn = {"k": [f"{day}" for day in days], "at": [NOW + day * DAY for day in days], "x": [float(day) for day in days]}
+    drawn = {
+        "k": [f"{day}" for day in days],
+        "at": [NOW + day * DAY for day in days],
+        "x": [float(day) for day in days],
+    }
     return pl.DataFrame(drawn, schema=schema)
 
 
@@ -42,6 +48,20 @@ def path(root: Root) -> Path:
 
 def same(found: pl.DataFrame, wanted: pl.DataFrame) -> None:
     assert_frame_equal(found, wanted, check_row_order=False)
+
+
+def together(one: Callable[[int], Any], other: Callable[[int], Any], rounds: int) -> None:
+    """Two threads do one thing each at the same moment, some rounds long."""
+    start = threading.Barrier(2)
+
+    def work(what: Callable[[int], Any]) -> None:
+        for number in range(rounds):
+            start.wait()
+            what(number)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(work, what) for what in (one, other)]:
+            done.result()
 
 
 def elsewhere(work: Callable[[], Any]) -> None:
@@ -67,6 +87,27 @@ def test_creating_again_changes_nothing(path: Path) -> None:
     tables.create(path, pl.Schema({"other": pl.Int64()}))
     assert tables.version(path) == 1
     same(tables.read(path), batch(1))
+
+
+def test_of_two_who_create_a_table_one_does(root: Root) -> None:
+    """At the same moment and with other columns: one creation is committed, and its columns stay."""
+    paths, other = [root.group(f"raced_{number}") for number in range(8)], pl.Schema({"other": pl.Int64()})
+    together(lambda number: tables.create(paths[number], SCHEMA), lambda number: tables.create(paths[number], other), 8)
+    for path in paths:
+        assert tables.version(path) == 0
+        assert tables.schema(path) in (SCHEMA, other)
+
+
+def test_a_table_that_was_deleted_and_made_anew_is_another(path: Path) -> None:
+    """Nothing of the old one is remembered: not its columns, not its versions, not its rows."""
+    for day in (1, 2, 3):
+        tables.append(path, batch(day))
+    shutil.rmtree(path)
+    other = pl.Schema({"other": pl.Int64()})
+    tables.create(path, other)
+    assert (tables.version(path), tables.schema(path)) == (0, other)
+    tables.append(path, pl.DataFrame({"other": [7]}))
+    same(tables.read(path), pl.DataFrame({"other": [7]}))
 
 
 @pytest.mark.parametrize("ask", [tables.read, tables.version, tables.schema, tables.files, tables.compact])
@@ -107,7 +148,10 @@ def test_no_rows_are_no_version(path: Path) -> None:
         (batch(1).cast({"x": pl.Float32}), r"x is Float32, not Float64.*Cast"),
         (batch(1).cast({"x": pl.Int64, "k": pl.Categorical}), "k is Categorical, not String; x is Int64, not Float64"),
         (batch(1).with_columns(pl.col("at").dt.replace_time_zone(None)), "at is Datetime.*not Datetime.*UTC"),
-        (batch(1).with_columns(pl.col("at").dt.convert_time_zone("Europe/Berlin")), "at is Datetime.*Berlin.*not Datetime.*UTC"),
+        (
+            batch(1).with_columns(pl.col("at").dt.convert_time_zone("Europe/Berlin")),
+            "at is Datetime.*Berlin.*not Datetime.*UTC",
+        ),
         (batch(1).with_columns(pl.col("at").dt.cast_time_unit("ns")), "at is Datetime.*ns.*not Datetime.*us"),
         (batch().drop("x"), r"missing \['x'\]"),
     ],
@@ -155,7 +199,7 @@ def test_endless_races_end_in_a_conflict(path: Path, monkeypatch: pytest.MonkeyP
         raise CommitFailedError("lost")
 
     monkeypatch.setattr(tables, "write_deltalake", lost)
-    with pytest.raises(Conflict, match="append to weather.*20 attempts.*again"):
+    with pytest.raises(Conflict, match=r"append to weather.*20 attempts.*again"):
         tables.append(path, batch(1))
     assert len(attempts) == 20
 
@@ -207,7 +251,9 @@ INSTANTS = st.integers(-3_000_000, 3_000_000).map(lambda us: NOW + timedelta(mic
     batches=st.lists(st.lists(st.none() | INSTANTS, min_size=1, max_size=3), min_size=1, max_size=3),
 )
 def test_a_window_is_the_filter(
-    tmp_path_factory: pytest.TempPathFactory, bounds: list[tuple[datetime | None, datetime | None]], batches: list[list[datetime | None]]
+    tmp_path_factory: pytest.TempPathFactory,
+    bounds: list[tuple[datetime | None, datetime | None]],
+    batches: list[list[datetime | None]],
 ) -> None:
     """Leaving files out by their statistics (whole milliseconds) loses no row of ``start <= at < end``, at any microsecond."""
     where = tmp_path_factory.mktemp("window") / "table"
@@ -299,6 +345,27 @@ def test_compacting_keeps_every_version_readable(path: Path) -> None:
     assert tables.append(path, batch(9), transaction=("w", 4)) == 6
 
 
+def test_two_who_compact_lose_and_repeat_no_row(root: Root) -> None:
+    """At the same moment: one does it, the other finds it done. (Left to itself, Delta then holds every row twice.)"""
+    paths = [root.group(f"raced_{number}") for number in range(4)]
+    for path in paths:
+        tables.create(path, SCHEMA)
+        for day in range(3):
+            tables.append(path, batch(day))
+    together(lambda number: tables.compact(paths[number]), lambda number: tables.compact(paths[number]), 4)
+    for path in paths:
+        same(tables.read(path), batch(0, 1, 2))
+        assert len(tables.files(path)) == 1
+
+
+def test_rows_that_come_while_compacting_stay(path: Path) -> None:
+    """Appends and a compaction at the same moment: every row is there once."""
+    for day in range(3):
+        tables.append(path, batch(day))
+    together(lambda number: tables.append(path, batch(3 + number)), lambda _: tables.compact(path), 3)
+    same(tables.read(path), batch(*range(6)))
+
+
 def test_compacting_nothing_changes_nothing(path: Path) -> None:
     """An empty table, and one of a single file, stay as they are."""
     tables.compact(path)
@@ -309,6 +376,17 @@ def test_compacting_nothing_changes_nothing(path: Path) -> None:
 
 
 # Widening
+
+
+def test_two_who_widen_a_table_both_do(root: Root) -> None:
+    """At the same moment, one column in common and one each: all three are there."""
+    paths = [root.group(f"raced_{number}") for number in range(4)]
+    for path in paths:
+        tables.create(path, SCHEMA)
+    ours, theirs = (pl.Schema({"both": pl.String(), name: pl.Int64()}) for name in ("ours", "theirs"))
+    together(lambda number: tables.widen(paths[number], ours), lambda number: tables.widen(paths[number], theirs), 4)
+    for path in paths:
+        assert set(tables.schema(path)) == {*SCHEMA, "both", "ours", "theirs"}
 
 
 def test_a_widened_table_has_null_in_its_older_rows(path: Path) -> None:
@@ -325,7 +403,7 @@ def test_a_widened_table_has_null_in_its_older_rows(path: Path) -> None:
 
 def test_a_column_keeps_its_dtype(path: Path) -> None:
     """Another dtype under the same name is a Conflict that names both, and nothing is added."""
-    with pytest.raises(Conflict, match="weather cannot change: x is Float64, not String.*another name"):
+    with pytest.raises(Conflict, match=r"weather cannot change: x is Float64, not String.*another name"):
         tables.widen(path, pl.Schema({"x": pl.String(), "y": pl.Int64()}))
     assert tables.schema(path) == SCHEMA
 

@@ -167,7 +167,7 @@ def _watched(
     told, told_at = _traffic(counted, "outcomes")
     refused = any(card.trouble is not None and card.trouble.action == "model.load_refused" for card in cards)
     serving = ("alarm", "load refused") if refused else ("good", "answering") if asked else ("none", "nothing asked")
-    judged = [card for card in cards if card.weeks]
+    judged = [card for card in cards if card.mine]
     worst = min(
         (card.level for card in judged if card.level in MONITORED),
         key=LEVELS.index,

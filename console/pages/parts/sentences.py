@@ -8,15 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from console.pages.parts.words import LEVELS, METRICS, REASONS, count, interval, listed, metric, time, value
+from console.pages.parts.words import METRICS, REASONS, count, interval, listed, metric, time, value
 from console.views import Card, Training, Week
 from store import clock
 from store.ledger import Row
 
+STATES = {
+    "broken": "is broken", "drifts": "drifts", "falls": "predicts worse", "trains": "is retrained", "watch": "is unsettled",
+}  # fmt: skip
+"""A level that asks for a look, as a verb."""
+
 
 def verdict(card: Card) -> str:
     """How the pipeline is, in a sentence with a number and a time. It begins with the pipeline's name."""
-    week = card.weeks[-1] if card.weeks else None
+    week = card.mine[-1] if card.mine else None
     if card.level == "broken" and card.trouble is not None:
         return _broken(card.pipeline, card.trouble)
     if card.drift is not None and week is not None:
@@ -43,11 +48,11 @@ def overall(cards: Sequence[Card], environment: str) -> str:
     total = count(len(cards), "pipeline")
     if asking:
         worst = asking[0]
-        since = worst.drift.since if worst.drift else worst.weeks[-1].start if worst.weeks else None
+        since = worst.drift.since if worst.drift else worst.mine[-1].start if worst.mine else None
         when = f", since {clock.printed(since)}" if since else ""
         ask = "asks" if len(asking) == 1 else "ask"
         many = f"{len(asking)} of {total} in {environment} {ask} for a look"
-        return f"{many}: {worst.pipeline} {LEVELS[worst.level]}{when}."
+        return f"{many}: {worst.pipeline} {STATES[worst.level]}{when}."
     judged = [card.weeks[-1].end for card in cards if card.weeks]
     said = f"judged to {clock.printed(max(judged))}" if judged else "no week has been judged yet"
     return f"Nothing is wrong in {total} in {environment}; {said}."
@@ -65,7 +70,7 @@ def need(card: Card, now: datetime) -> str:
         return "Nothing now: a run is training, and decides who serves."
     if card.cooling is not None:
         return f"The monitor is cooling down until {time(card.cooling, now)}; you may retrain by hand before."
-    if not card.weeks:
+    if not card.mine:
         return "Nothing: the monitor judges each week when it has ended."
     return "Nothing: the monitor opens a retraining when drift or performance is confirmed."
 

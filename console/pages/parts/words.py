@@ -13,8 +13,8 @@ from store import clock
 
 METRICS = {"roc_auc": "AUC", "log_loss": "log loss", "mean_absolute_error": "MAE"}
 LEVELS = {
-    "broken": "is broken", "drifts": "drifts", "falls": "predicts worse", "trains": "retrains", "watch": "is unsettled",
-    "waits": "not judged yet", "calm": "is calm",
+    "broken": "broken", "drifts": "drifts", "falls": "predicts worse", "trains": "retraining", "watch": "unsettled",
+    "waits": "not judged yet", "calm": "calm",
 }  # fmt: skip
 REASONS = {
     "drift": "drift",

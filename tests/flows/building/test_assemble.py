@@ -31,6 +31,7 @@ from tests.flows.building import (
     declared,
     filled,
     orders,
+    prepare,
     sales,
 )  # fmt: skip
 
@@ -57,14 +58,16 @@ def test_labels_not_known_by_the_windows_end_are_not_there(bakery: Root) -> None
 
 
 def test_the_spine_is_in_order_of_time_and_key(bakery: Root) -> None:
-    """Whatever order the dataset gives, the same rows come in the same order."""
-    shuffled = giving(lambda rows: rows.sample(fraction=1.0, shuffle=True, seed=1))
-    assert_frame_equal(spine(bakery, pipeline=shuffled), spine(bakery))
-    assert (
-        spine(bakery)
-        .select("event_time", "order_id")
-        .equals(spine(bakery).select("event_time", "order_id").sort(pl.all()))
+    """Whatever order the dataset gives, the same rows come in the same order; here all of a day are asked at midnight."""
+    daily = dataclasses.replace(
+        PIPELINE, prepare=lambda rows: prepare(rows).with_columns(pl.col("event_time").dt.truncate("1d"))
     )
+    shuffled = dataclasses.replace(
+        daily, dataset=lambda read, window: dataset(read, window).sample(fraction=1.0, shuffle=True, seed=1)
+    )
+    order = spine(bakery, pipeline=daily).select("event_time", "order_id")
+    assert order.equals(order.sort("event_time", "order_id"))
+    assert_frame_equal(spine(bakery, pipeline=shuffled), spine(bakery, pipeline=daily))
 
 
 def test_two_rows_of_one_key_are_refused(bakery: Root) -> None:

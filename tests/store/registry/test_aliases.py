@@ -19,7 +19,7 @@ from store.ledger import Row
 from store.registry import aliases
 from store.registry.aliases import CHAMPION, DEPLOYED
 from tests.conftest import NOW
-from tests.store.registry import made, racer
+from tests.store.registry import racer
 from tests.store.registry.conftest import Race
 from tests.store.registry.made import ENVIRONMENT, PIPELINE, digest, move
 
@@ -57,7 +57,9 @@ def test_a_move_on_stale_knowledge_is_a_conflict(root: Root, expected: str | Non
     """It says what is there now and what was expected, and nothing is written."""
     climbed(root, ["a", "b"])
     expects = digest(expected)[:8] if expected else "nothing"
-    with pytest.raises(Conflict, match=f"champion of flights in production.*points at {digest('b')[:8]}, not at {expects}"):
+    with pytest.raises(
+        Conflict, match=f"champion of flights in production.*points at {digest('b')[:8]}, not at {expects}"
+    ):
         move(root, "d", expected)
     assert ledger.head(root) == 2
     assert current(root) == digest("b")
@@ -147,7 +149,8 @@ def test_promoting_again_what_serves_is_no_step(root: Root) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "undone", "says"), [([], 0, "never set"), (["a"], 0, "points at a, the first"), (["a", "b"], 1, "points at a, the first")]
+    ("names", "undone", "says"),
+    [([], 0, "never set"), (["a"], 0, "points at a, the first"), (["a", "b"], 1, "points at a, the first")],
 )
 def test_nothing_to_go_back_to_is_said(root: Root, names: list[str], undone: int, says: str) -> None:
     """Never set, or already at the first target: the error says which, and what to do."""
@@ -155,7 +158,9 @@ def test_nothing_to_go_back_to_is_said(root: Root, names: list[str], undone: int
     for _ in range(undone):
         roll_back(root)
     head = ledger.head(root)
-    with pytest.raises(NotFound, match=f"nothing to roll champion of flights back to in production.*{says}.*Deliver or promote"):
+    with pytest.raises(
+        NotFound, match=f"nothing to roll champion of flights back to in production.*{says}.*Deliver or promote"
+    ):
         roll_back(root)
     assert ledger.head(root) == head
 

@@ -174,7 +174,7 @@ def test_a_closed_due_is_not_claimed(root: Root) -> None:
     claim(root)
     close(root)
     for run in ("run", "other"):
-        with pytest.raises(Conflict, match="already closed.*Run run has it"):
+        with pytest.raises(Conflict, match=r"already closed.*Run run has it"):
             claim(root, run)
     assert ledger.head(root) == 3
 
@@ -200,9 +200,9 @@ def test_who_lost_a_stale_claim_cannot_go_on(root: Root, wall: dict[str, datetim
     claim(root, "killed")
     wall["now"] += 2 * dues.STALE
     claim(root, "next")
-    with pytest.raises(Conflict, match="already claimed.*Run next has it"):
+    with pytest.raises(Conflict, match=r"already claimed.*Run next has it"):
         claim(root, "killed")
-    with pytest.raises(Conflict, match="Run killed cannot close.*next has it"):
+    with pytest.raises(Conflict, match=r"Run killed cannot close.*next has it"):
         close(root, "killed")
     assert close(root, "next").state == "closed"
 
@@ -213,10 +213,10 @@ def test_who_lost_a_stale_claim_cannot_go_on(root: Root, wall: dict[str, datetim
 def test_only_its_claimant_closes_a_due(root: Root) -> None:
     """Nobody closes an open one, and no other run a claimed one; nothing is written."""
     opened(root)
-    with pytest.raises(Conflict, match="Run run cannot close.*It is open; nobody has it"):
+    with pytest.raises(Conflict, match=r"Run run cannot close.*It is open; nobody has it"):
         close(root)
     claim(root)
-    with pytest.raises(Conflict, match="Run other cannot close.*It is claimed; run has it"):
+    with pytest.raises(Conflict, match=r"Run other cannot close.*It is claimed; run has it"):
         close(root, "other")
     assert ledger.head(root) == 2
 

@@ -74,7 +74,7 @@ def test_a_model_is_asked_by_alias_version_or_digest(root: Root) -> None:
 
 def test_no_model_yet_says_what_to_run(root: Root) -> None:
     """The command with pipeline and environment."""
-    with pytest.raises(NotFound, match="no model in test yet.*Run `assay train flights --environment test`"):
+    with pytest.raises(NotFound, match=r"no model in test yet.*Run `assay train flights --environment test`"):
         models.get(root, PIPELINE, "test")
     assert models.champion(root, PIPELINE, "test") is None
 

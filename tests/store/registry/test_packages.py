@@ -49,9 +49,7 @@ def test_a_version_is_one_pipelines(root: Root) -> None:
 
 
 @pytest.mark.parametrize(("wheel", "wins"), [(b"wheel", True), (b"other", False)])
-def test_publishing_at_the_same_moment(
-    root: Root, monkeypatch: pytest.MonkeyPatch, wheel: bytes, wins: bool
-) -> None:
+def test_publishing_at_the_same_moment(root: Root, monkeypatch: pytest.MonkeyPatch, wheel: bytes, wins: bool) -> None:
     """Somebody published between our look and our write: the same bytes are done, other bytes are a Conflict."""
     real = ledger.append
 
@@ -81,7 +79,7 @@ def test_a_package_is_asked_by_version_by_digest_or_not_at_all(root: Root) -> No
 def test_too_short_a_digest_is_no_name(root: Root) -> None:
     """Seven characters do not choose a package."""
     found = package(root, "1")
-    with pytest.raises(NotFound, match="no version of flights named.*Known: 1"):
+    with pytest.raises(NotFound, match=r"no version of flights named.*Known: 1"):
         get(root, PIPELINE, found.digest[:7])
 
 
@@ -96,7 +94,7 @@ def test_an_unknown_version_names_the_known_ones(root: Root) -> None:
 def test_an_unknown_pipeline_says_what_to_run(root: Root, ask: Callable[[Root], object]) -> None:
     """It was never published: the known ones, the nearest, and the command that publishes."""
     package(root, "1")
-    with pytest.raises(NotFound, match="Known: flights.*Did you mean flights.*Run `assay integrate flight`"):
+    with pytest.raises(NotFound, match=r"Known: flights.*Did you mean flights.*Run `assay integrate flight`"):
         ask(root)
 
 
@@ -104,7 +102,7 @@ def test_nothing_delivered_says_what_to_run(root: Root) -> None:
     """It is published but not there: its versions, and the command that delivers."""
     package(root, "1")
     package(root, "2")
-    with pytest.raises(NotFound, match="delivered to production.*Published: 1, 2.*Run `assay deliver flights`"):
+    with pytest.raises(NotFound, match=r"delivered to production.*Published: 1, 2.*Run `assay deliver flights`"):
         deployed(root, PIPELINE, ENVIRONMENT)
 
 
@@ -131,6 +129,8 @@ def test_four_processes_publish_a_version_once(race: Race) -> None:
     found = listed(race.root, PIPELINE)
     versions = [one.version for one in found]
     assert len(set(versions)) == len(versions) == 2 * racer.ROUNDS
-    assert sorted(seq for did in race.did for seq in did["published"]) == [one.seq for one in found if " " not in one.version]
+    assert sorted(seq for did in race.did for seq in did["published"]) == [
+        one.seq for one in found if " " not in one.version
+    ]
     same: Sequence[int] = [one.seq for one in found if " " in one.version]
     assert all(did["same"] == same for did in race.did)
