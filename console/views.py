@@ -156,10 +156,12 @@ def worst_first(scored: pl.DataFrame) -> list[str]:
     if scored.is_empty():
         return []
     newest = scored.filter(pl.col("end") == pl.col("end").max()).select("feature", pl.col("ratio").alias("newest"))
-    largest = (
-        scored.group_by("feature").agg(pl.col("ratio").max().alias("largest")).join(newest, on="feature", how="left")
+    largest = scored.group_by("feature").agg(pl.col("ratio").max().alias("largest"))
+    return (
+        largest.join(newest, on="feature", how="left")
+        .sort(pl.col("newest").fill_null(-1), "largest", descending=True)["feature"]
+        .to_list()
     )
-    return largest.sort(pl.col("newest").fill_null(-1), "largest", descending=True)["feature"].to_list()
 
 
 def performance(judged: Sequence[Week], better: str) -> pl.DataFrame:

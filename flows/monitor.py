@@ -125,7 +125,11 @@ def judge(
             "window": Window(window.start - RECENT, window.end).to_dict(), "out": str(out),
             "groups": package.body.groups,
         }  # fmt: skip
-        unit = runner.run(runner.unpacked(root, package), "flows.building", job)["unit"]
+        try:
+            unit = runner.run(runner.unpacked(root, package), "flows.building", job)["unit"]
+        except InvalidInput as refusal:
+            say(f"No matured labels: {sentence(refusal)}")
+            return Judged(0)
         rows = pl.read_parquet(out).drop_nulls("label")
     recent = rows.filter(pl.col("label_time") <= window.start)
     judged = rows.filter(pl.col("event_time") >= window.start, pl.col("prediction").is_not_null())
@@ -167,14 +171,14 @@ def decide(
     """The decision, the due if one opens, and the row that records both: the due first, so that a kill in between repeats the row."""
     pipeline, environment = champion.pipeline, champion.environment
     drifted = sorted(scores.filter("drifted")["feature"].to_list())
-    fallen = judged.verdict.fallen if judged.verdict else False
+    fallen = judged.verdict.fallen if judged.verdict else None
     before = [row.body for row in _decisions(root, champion)]
     pending = dues.pending(root, pipeline, environment)
     closed = [due.closed.store_time for due in dues.listed(root, pipeline, environment) if due.closed and due.claimed]
     mine = pending is not None and pending.opened.body.window_end == window.end.isoformat()
     decision = deciding.decide(
         pipeline=pipeline, environment=environment, champion=champion.digest, window_end=window.end,
-        drifted=[*(body.drifted for body in before), drifted], fallen=[*(body.fallen for body in before), fallen],
+        drifted=[*(body.drifted for body in before), drifted], fallen=[*(told_fallen(body) for body in before), fallen],
         trigger=Trigger.of(manifest), open_due=pending.id if pending and not mine else None,
         last_closed=max(closed, default=None), last_trained=champion.registered_at, new_rows=judged.matured,
     )  # fmt: skip
@@ -192,12 +196,17 @@ def decide(
         window_start=window.start.isoformat(), window_end=window.end.isoformat(), rows=rows, matured=judged.matured,
         drifted=drifted, features=features, metric=manifest["metric"], champion_value=judged.champion, baseline_value=judged.baseline,
         low=judged.interval.low if judged.interval else None, high=judged.interval.high if judged.interval else None,
-        fallen=fallen, due=decision.due, why=why, value=judged.value, unit=judged.unit,
+        fallen=bool(fallen), due=decision.due, why=why, value=judged.value, unit=judged.unit,
     )  # fmt: skip
     return ledger.append(
         root, "monitor.decided", body, subject=pipeline, digest=champion.digest, environment=environment, actor=actor(), now=now,
         request=f"monitor-{pipeline}-{environment}-{champion.digest}-{window.end.isoformat()}",
     )  # fmt: skip
+
+
+def told_fallen(body: MonitorDecided) -> bool | None:
+    """Whether performance had fallen; None where there were too few labels to tell, which confirms nothing."""
+    return None if body.low is None else body.fallen
 
 
 def notify(root: Root, pipeline: str, environment: str) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import streamlit as st
 
 from console import actions, charts, views
-from console.pages.parts import distribution, frame, markup, sentences, words
+from console.pages.parts import distribution, frame, icons, markup, sentences, words
+from console.pages.parts.markup import text
 from console.views import Card, Week
 from store import blobs
 from store.layout import Root
@@ -93,15 +94,16 @@ def report(root: Root, card: Card, week: Week) -> None:
     if row is not None:
         embed(root, row)
         return
+    drawing = st.session_state.get(DRAWING)
+    if drawing and drawing[1] == week.body.window_end:
+        watch(root, card.pipeline, card.environment, week, drawing[0])
+        return
     st.markdown(
         f"Not drawn yet. It compares {words.count(week.body.rows, 'served row')} of this week with the training rows, "
         "from samples, in about a minute. It is kept, and the ledger gets one row that says so."
     )
     if st.button(f"Draw the report of {span}", type="primary", key="draw"):
         ask(card, week)
-    drawing = st.session_state.get(DRAWING)
-    if drawing and drawing[1] == week.body.window_end:
-        watch(root, card.pipeline, card.environment, week, drawing[0])
 
 
 def embed(root: Root, row: Row) -> None:
@@ -122,6 +124,7 @@ def ask(card: Card, week: Week) -> None:
         frame.unreached("The report cannot be drawn from here", started.why, command)
     else:
         st.session_state[DRAWING] = (started.id, week.body.window_end)
+        st.rerun()
 
 
 @st.fragment(run_every="2s")
@@ -133,9 +136,11 @@ def watch(root: Root, pipeline: str, environment: str, week: Week, run: str) -> 
     found = actions.run(run)
     if isinstance(found, actions.OutOfReach):
         st.caption(f"The run cannot be watched: {found.why}")
+    elif found.state in ("FAILED", "CRASHED", "CANCELLED"):
+        st.session_state.pop(DRAWING, None)
+        st.error(f"{found.name} {found.state_name.lower()}: {found.message}")
     else:
-        failed = f": {found.message}" if found.state in ("FAILED", "CRASHED") else ""
-        st.caption(f"{found.name} is {found.state_name.lower()}{failed}")
+        frame.show(f"<p>{icons.badge('busy', 'drawing')} {text(found.name)} is {text(found.state_name.lower())}.</p>")
 
 
 @st.cache_data(show_spinner=False, max_entries=4)

@@ -30,7 +30,7 @@ def train(pipeline: Pipeline, job: Job) -> Job:
     (key, event_time, slices, label, prediction, and champion's prediction or null).
     """
     root, folder, now = Root.open(job["root"]), Path(job["folder"]), datetime.fromisoformat(job["now"])
-    known, seconds = catalog.load(), _Seconds()
+    known, seconds, manifest = catalog.load(), _Seconds(), pipeline.manifest()
     pipeline = assemble.pinned(pipeline, job.get("groups", {}))
     until = assemble.known_until(root, known, pipeline, now)
     start = datetime.fromisoformat(job["start"]) if job.get("start") else assemble.history(root, known, pipeline)
@@ -63,7 +63,7 @@ def train(pipeline: Pipeline, job: Job) -> Job:
     rows.select(list(kept)).write_parquet(folder / "rows.parquet")
     judged.write_parquet(folder / "test.parquet")
     return {
-        "manifest": pipeline.manifest(),
+        "manifest": manifest,
         "snapshot": snapshot.id,
         "window": window.to_dict(),
         "parameters": tuned.parameters,
@@ -91,6 +91,10 @@ def score(pipeline: Pipeline, job: Job) -> Job:
     until = assemble.known_until(root, known, pipeline, now)
     rows = assemble.spine(pipeline, publish.reader(root, known), Window(window.start, max(until, window.start)))
     rows = rows.filter(pl.col("event_time") < window.end)
+    if rows.is_empty():
+        raise InvalidInput(
+            f"{pipeline.name} has no labelled rows in {window}.", remedy="Ask for a window that holds some."
+        )
     if job.get("model") or job.get("columns"):
         rows = assemble.joined(root, pipeline, rows)
     rows = _with_predictions(pipeline, root, rows, job)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import sys
 import traceback
 from collections.abc import Callable
@@ -65,4 +66,13 @@ def main(handlers: dict[str, Callable[[Pipeline, Job], Job]]) -> None:
                 "remedy": "Mend the pipeline, and run it again.",
             }
         }
-    Path(job["result"]).write_text(json.dumps(result))
+    Path(job["result"]).write_text(json.dumps(finite(result), allow_nan=False))
+
+
+def finite(value: Any) -> Any:
+    """The value with every number that is not finite as None: what is undefined (the AUC of one class) has no JSON number."""
+    if isinstance(value, dict):
+        return {name: finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,12 +6,15 @@ same bytes, whatever the folder, day or umask.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import os
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from hatchling.builders.wheel import WheelBuilder
@@ -91,12 +94,26 @@ def wheel(name: str, version: str, content: dict[str, bytes]) -> bytes:
             "tool": {"hatch": {"build": {"ignore-vcs": True, "targets": {"wheel": {"packages": [name]}}}}},
         }
         try:
-            (built,) = WheelBuilder(str(home), config=config).build(directory=str(home / "dist"), versions=["standard"])
+            with _fixed_date():
+                (built,) = WheelBuilder(str(home), config=config).build(
+                    directory=str(home / "dist"), versions=["standard"]
+                )
         except ValueError as error:
             raise InvalidInput(
                 f"{name} {version} cannot be built: {error}.", remedy="Give the pipeline a version such as 1.2.0."
             ) from error
         return Path(built).read_bytes()
+
+
+@contextlib.contextmanager
+def _fixed_date() -> Iterator[None]:
+    """hatchling dates a wheel by this variable, and by a date of its own without it."""
+    before = os.environ.pop("SOURCE_DATE_EPOCH", None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["SOURCE_DATE_EPOCH"] = before
 
 
 def unpack(data: bytes, name: str, target: Path) -> None:

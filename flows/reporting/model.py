@@ -21,19 +21,24 @@ def markdown(built: dict[str, Any], outcome: str, reasons: list[str]) -> str:
         "",
         "| metric on the test rows | value |",
         "|---|--:|",
-        *[f"| {name} | {value:,.4g} |" for name, value in built["metrics"].items()],
+        *[f"| {name} | {_number(value, ',.4g')} |" for name, value in built["metrics"].items()],
         "",
         *_slices(built),
         "| trial | parameters | " + manifest["metric"] + " on validation |",
         "|--:|---|--:|",
         *[
-            f"| {number} | {trial['parameters'] or 'defaults'}{_chosen(built, trial)} | {trial['value']:.4f} |"
+            f"| {number} | {trial['parameters'] or 'defaults'}{_chosen(built, trial)} | {_number(trial['value'])} |"
             for number, trial in enumerate(built["trials"])
         ],
         "",
         "Time by step: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in built["seconds"].items()) + ".",
     ]
     return "\n".join(lines)
+
+
+def _number(value: float | None, form: str = ".4f") -> str:
+    """The number, or a dash where it is not defined (a slice with one class, a trial that gave NaN)."""
+    return "–" if value is None else format(value, form)
 
 
 def _chosen(built: dict[str, Any], trial: dict[str, Any]) -> str:
@@ -43,5 +48,7 @@ def _chosen(built: dict[str, Any], trial: dict[str, Any]) -> str:
 def _slices(built: dict[str, Any]) -> list[str]:
     if not built["slices"]:
         return []
-    rows = [f"| {one['slice']} = {one['member']} | {one['rows']:,} | {one['value']:.4f} |" for one in built["slices"]]
+    rows = [
+        f"| {one['slice']} = {one['member']} | {one['rows']:,} | {_number(one['value'])} |" for one in built["slices"]
+    ]
     return [f"| slice | rows | {built['manifest']['metric']} |", "|---|--:|--:|", *rows, ""]

@@ -126,8 +126,9 @@ class Watch:
             self._refuse(reign.digest, error)
             return
         body = found.body
-        previous, self.current = self.current, Champion(
-            model, reign.digest, found.version, reign.start, body.metric, body.value, body.low, body.high
+        previous, self.current = (
+            self.current,
+            Champion(model, reign.digest, found.version, reign.start, body.metric, body.value, body.low, body.high),
         )
         self.failure = None
         self.ready.set()

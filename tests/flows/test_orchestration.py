@@ -89,8 +89,37 @@ def test_artifacts_outside_a_run_are_nothing(called: list[str]) -> None:
     """The caller prints, or does not."""
     orchestration.markdown("key", "text")
     orchestration.table("key", [{"a": 1}])
-    orchestration.link("key", "http://localhost", "text")
+    orchestration.link("bakery", "test", "drift", "text")
     assert called == []
+
+
+def test_a_link_leads_to_a_page_of_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of this pipeline and environment, wherever the console is served."""
+    made: list[Any] = []
+    monkeypatch.setattr(orchestration, "running", lambda: True)
+    monkeypatch.setattr(orchestration, "create_link_artifact", lambda *args, **kwargs: made.append((args, kwargs)))
+    monkeypatch.setenv("ASSAY_CONSOLE_URL", "http://ops:80")
+    orchestration.link("late_trains", "test", "drift", "text")
+    url = "http://ops:80/drift?pipeline=late_trains&environment=test"
+    assert made == [((url, "text"), {"key": "late-trains-drift"})]
+
+
+def test_progress_fills_as_steps_begin_and_never_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Outside a run steps are said; in one, an artifact of the run goes to 100 percent, however many steps there are."""
+    filled: list[tuple[str, float]] = []
+    monkeypatch.setattr(orchestration, "create_progress_artifact", lambda *args, key, **kwargs: f"bar of {key}")
+    monkeypatch.setattr(orchestration, "update_progress_artifact", lambda bar, percent: filled.append((bar, percent)))
+    with caplog.at_level(logging.INFO, logger="assay"):
+        orchestration.progress("training", 2)("fitting")
+    assert ([record.getMessage() for record in caplog.records], filled) == (["fitting"], [])
+    monkeypatch.setattr(orchestration, "running", lambda: True)
+    monkeypatch.setattr(orchestration, "get_run_logger", lambda: logging.getLogger("assay"))
+    say = orchestration.progress("training", 2)
+    for step in ("tuning", "fitting", "more"):
+        say(step)
+    assert filled == [("bar of training", 50.0), ("bar of training", 100.0), ("bar of training", 100.0)]
 
 
 def test_progress_outside_a_run_is_logged_as_it_is(caplog: pytest.LogCaptureFixture, called: list[str]) -> None:

@@ -136,6 +136,17 @@ def test_features_are_as_of_the_question(bakery: Root) -> None:
     assert set(PIPELINE.columns) <= set(rows.columns)
 
 
+def test_a_pinned_pipeline_uses_the_versions_it_was_tested_with(bakery: Root) -> None:
+    """A package's groups are joined at their version; others stay at their newest, and facts and watermarks are found as before."""
+    other = dataclasses.replace(PIPELINE, features=(*PIPELINE.features, Use("sales", ("amount",))))
+    pinned = assemble.pinned(other, {"pace": 1, "elsewhere": 7})
+    assert [use.group for use in pinned.features] == ["pace@1", "sales"]
+    assert pinned.columns == other.columns
+    assert assemble.known_until(bakery, CATALOG, pinned, END + DAY) == END
+    assert assemble.history(bakery, CATALOG, pinned) == START
+    assert_frame_equal(assemble.joined(bakery, pinned, spine(bakery)), assemble.joined(bakery, other, spine(bakery)))
+
+
 def test_a_snapshots_id_is_equal_for_equal_data(bakery_copy: Root, root: Root) -> None:
     """Frozen twice, and in another root that was filled the same way; the ledger has it once a root."""
     first, again = frozen(bakery_copy), frozen(bakery_copy)

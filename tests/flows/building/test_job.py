@@ -100,3 +100,14 @@ def test_folder_and_contract_have_one_name(monkeypatch: pytest.MonkeyPatch) -> N
     active(monkeypatch, dataclasses.replace(PIPELINE, name="butcher"))
     with pytest.raises(AssayError, match=r"folder bakery calls itself 'butcher'. Give both one name"):
         job.pipeline("bakery")
+
+
+def test_what_is_undefined_becomes_null_and_everything_else_stays():
+    """A result is JSON that the store takes: a slice of one class has no AUC."""
+    result = {
+        "slices": [{"value": float("nan"), "rows": 3}],
+        "trials": ({"value": float("inf")},),
+        "ok": [1.5, "a", None, True],
+    }
+    wanted = {"slices": [{"value": None, "rows": 3}], "trials": [{"value": None}], "ok": [1.5, "a", None, True]}
+    assert job.finite(result) == wanted

@@ -184,3 +184,11 @@ def test_the_commit_says_when_the_folder_differs_from_it(tmp_path: Path, monkeyp
     assert source.commit(folder) == head
     (folder / "__init__.py").write_text("pipeline = 1\n")
     assert source.commit(folder) == f"{head}+dirty"
+
+
+def test_the_date_that_other_builders_take_from_the_environment_changes_no_byte(monkeypatch):
+    """SOURCE_DATE_EPOCH is somebody else's setting."""
+    content = {"__init__.py": b"pipeline = None\n"}
+    plain = source.wheel("bakery", "1.0.0", content)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert source.wheel("bakery", "1.0.0", content) == plain
