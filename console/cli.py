@@ -213,6 +213,8 @@ def serve(
 def console(port: Annotated[int, typer.Option(help="On 127.0.0.1.")] = 8501) -> None:
     """The ops console, in the browser. Ctrl-C ends it."""
     server = _module("console.server")
+    os.environ["ASSAY_ROOT"] = str(_root().path)
+    os.chdir(server.WORKSPACE)  # where Streamlit finds its theme
     os.execv(sys.executable, server.command(port))
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 APP = Path(__file__).parent / "app.py"
+WORKSPACE = APP.parent.parent
 
 
 def command(port: int) -> list[str]:

@@ -121,14 +121,8 @@ def rules(manifest: Mapping[str, Any]) -> Rules:
     """What a package's manifest says of judging."""
     trigger = manifest["trigger"]
     cool_down = timedelta(seconds=trigger["cool_down_seconds"])
-    return Rules(
-        manifest["metric"],
-        manifest["better"],
-        trigger["windows"],
-        cool_down,
-        trigger["margin"],
-        manifest["promote"]["margin"],
-    )
+    margins = trigger["margin"], manifest["promote"]["margin"]
+    return Rules(manifest["metric"], manifest["better"], trigger["windows"], cool_down, *margins)
 
 
 def weeks(root: Root, pipeline: str, environment: str) -> list[Week]:

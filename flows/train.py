@@ -84,7 +84,7 @@ def claim(root: Root, package: Package, environment: str, due: str | None, run: 
     """The due this run works for: the given one, or one opened by hand."""
     if due is None:
         due = _opened_by_hand(root, package, environment, reason, now)
-    return dues.claim(root, due, run=run, actor=actor(), by=started_by(), now=now)
+    return dues.claim(root, due, run=run, actor=actor(), by=started_by(), now=now, reason=reason)
 
 
 @step

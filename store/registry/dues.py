@@ -85,7 +85,7 @@ def open_due(
     return get(root, due)
 
 
-def claim(root: Root, due: str, *, run: str, actor: str, by: str, now: datetime) -> Due:
+def claim(root: Root, due: str, *, run: str, actor: str, by: str, now: datetime, reason: str = "") -> Due:
     """Take a due for one run. Conflict when it is closed, or another run has it: also when that one took over a stale claim.
 
     The same run may claim again what it holds: it was killed, and is tried once more.
@@ -105,7 +105,7 @@ def claim(root: Root, due: str, *, run: str, actor: str, by: str, now: datetime)
 
     ledger.append(
         root, "due.claimed", DueClaimed(run, by), subject=found.pipeline, digest=found.id, environment=found.environment,
-        actor=actor, now=now, request=f"claim-{found.id}-{run}", guard=guard,
+        actor=actor, now=now, reason=reason, request=f"claim-{found.id}-{run}", guard=guard,
     )  # fmt: skip
     held = get(root, found.id)
     if held.closed or held.claimed is None or held.claimed.body.run != run:  # this run's own claim is an old one

@@ -54,8 +54,9 @@ def test_a_page_paints_without_an_exception_and_asks_nothing_of_the_outside(cons
     page = browser.new_page(color_scheme=scheme, viewport={"width": 1400, "height": 900})
     asked = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"{console}/{path}")
-    page.get_by_text("flight_delay").first.wait_for(timeout=60_000)
+    page.goto(f"{console}/{path}?pipeline=flight_delay&environment=production")
+    page.get_by_role("heading").first.wait_for(timeout=60_000)
+    page.wait_for_function("document.body.innerText.includes('flight_delay')", timeout=60_000)
     assert page.get_by_test_id("stException").count() == 0
     outside = [url for url in asked if not url.startswith((console, "data:", "blob:", console.replace("http", "ws")))]
     assert outside == []

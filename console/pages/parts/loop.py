@@ -152,7 +152,7 @@ def _running(root: Root, environment: str, cards: list[Card], last: dict[str, Ro
     held = models.listed(root, environment=environment)
     champions = sum(card.champion is not None for card in cards)
     return [
-        Station("production" if environment == "production" else environment, len(deployed), "deployed", delivered,
+        Station("production" if environment == "production" else "deployed here", len(deployed), "deployed", delivered,
                 *(("good", "delivered") if deployed else ("none", "nothing yet"))),
         Station("train", trained, "trainings", _at(last.get("due.opened") if open_dues else closed), *state),
         Station("registry", len(held), "models", held[-1].registered_at if held else None,
