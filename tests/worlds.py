@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from store.layout import Root
 START = datetime(2013, 1, 1, tzinfo=UTC)
 NOW = datetime(2013, 2, 18, tzinfo=UTC)
 PIPELINES = ("flight_delay", "arrival_minutes")
-HOUR = timedelta(hours=1)
 
 
 def ingested(folder: Path) -> Root:
@@ -51,14 +49,3 @@ def copied(root: Root, target: Path) -> Root:
     """The whole root at another place."""
     shutil.copytree(root.path, target)
     return Root.open(target)
-
-
-@pytest.fixture
-def later(delivered_copy: Root) -> Iterator[Callable[[timedelta], datetime]]:
-    """Moves the copy's clock on and returns the new time."""
-
-    def move(by: timedelta) -> datetime:
-        clock.move(delivered_copy, clock.now(delivered_copy) + by)
-        return clock.now(delivered_copy)
-
-    yield move

@@ -420,11 +420,11 @@ def test_a_checkpoint_is_the_rows(root: Root, checkpointed: list[Row], monkeypat
 @pytest.mark.parametrize("harm", ["empty", "cut", "flipped", "edited", "another", "forked"])
 def test_a_damaged_checkpoint_is_not_believed(root: Root, checkpointed: list[Row], harm: str, tmp_path: Path) -> None:
     """It is only a cache: whatever is wrong with it, the single files are read, and requests are known as before."""
-    path = checkpoint(root, 8)
+    path, foreign = checkpoint(root, 8), checkpointed
     good = path.read_bytes()
     if harm == "another":
-        other = Root.open(tmp_path / "other")
-        path.write_bytes(ledger._bytes(filled(other, 8)))
+        foreign = filled(Root.open(tmp_path / "other"), 8)
+        path.write_bytes(ledger._bytes(foreign))
     else:
         edited = [*checkpointed[:6], dataclasses.replace(checkpointed[6], reason="another"), checkpointed[7]]
         forked = [*checkpointed[:7], rehashed(checkpointed[7], reason="another")]
@@ -439,7 +439,8 @@ def test_a_damaged_checkpoint_is_not_believed(root: Root, checkpointed: list[Row
         )
     assert fresh(root) == checkpointed
     assert approve(root, "9", request=checkpointed[8].request) == checkpointed[8]
-    assert approve(root).seq == ledger.verify(root) == 11
+    assert approve(root, "1", request=foreign[0].request).seq == (11 if harm == "another" else 1)
+    assert ledger.verify(root) == ledger.head(root)
 
 
 def test_a_checkpoint_is_not_ahead_of_its_row(root: Root, checkpointed: list[Row]) -> None:

@@ -72,7 +72,14 @@ def test_only_the_first_problems_are_told():
     assert len(refused.value.problems) == 20
 
 
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(list(GOOD.values()))
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(list(GOOD.values()))
+)
 NAMES = st.sampled_from(["rows", "row", "dry_run", "outcomes", "prediction_id", "features", "late", "x_clouds", *GOOD])
 TREES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(max_size=5), inner, max_size=6)

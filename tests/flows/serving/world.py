@@ -25,7 +25,7 @@ from store.registry import aliases, models, packages
 
 NOW = datetime(2013, 4, 1, tzinfo=UTC)
 SKY = Group("sky", {"city": pl.String()}, {"clouds": pl.Float64(), "kind": pl.String()})
-SOURCE = '''
+SOURCE = """
 from datetime import UTC, datetime, timedelta
 import polars as pl
 from sklearn.linear_model import LogisticRegression
@@ -51,7 +51,7 @@ pipeline = Pipeline(
         examples=(Example("boards", ROW, 0.0, 1.0),),
     ),
 )
-'''
+"""
 
 
 def row(n: int = 1, **changed: object) -> dict[str, object]:
