@@ -41,7 +41,7 @@ def test_values_come_out_in_their_dtypes_and_times_in_utc():
     assert type(found["single"]) is float
 
 
-@pytest.mark.parametrize("name", set(GOOD) - {"name"})
+@pytest.mark.parametrize("name", sorted(set(GOOD) - {"name"}))
 def test_any_field_but_the_key_may_be_unknown(name):
     assert checked(**{name: None})[name] is None
 

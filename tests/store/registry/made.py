@@ -33,7 +33,8 @@ def package(root: Root, version: str, wheel: bytes = b"", pipeline: str = PIPELI
 
 def model(root: Root, version: str, data: bytes = b"", environment: str = ENVIRONMENT, **given: Any) -> Model:
     asked = {"actor": "ada", "now": NOW, **given}
-    found: ModelRegistered = body("model.registered", version=version)
+    lineage = {"package": asked.pop("package")} if "package" in asked else {}
+    found: ModelRegistered = body("model.registered", version=version, **lineage)
     return register(root, PIPELINE, environment, data or f"model {version}".encode(), found, **asked)
 
 

@@ -29,8 +29,8 @@ def opened(root: Root, due: str = DUE, pipeline: str = PIPELINE, environment: st
     )  # fmt: skip
 
 
-def claim(root: Root, run: str = "run", due: str = DUE) -> Due:
-    return dues.claim(root, due, run=run, actor="train", by="test", now=NOW)
+def claim(root: Root, run: str = "run", due: str = DUE, reason: str = "") -> Due:
+    return dues.claim(root, due, run=run, actor="train", by="test", now=NOW, reason=reason)
 
 
 def close(root: Root, run: str = "run", outcome: str = "kept", due: str = DUE) -> Due:
@@ -135,6 +135,14 @@ def test_a_due_is_claimed_once(root: Root) -> None:
         claim(root, "second")
     assert claim(root, "first") == due
     assert ledger.head(root) == 2
+
+
+def test_a_claim_may_say_why(root: Root) -> None:
+    """Its reason stands in the row."""
+    opened(root)
+    due = claim(root, reason="By hand.")
+    assert due.claimed
+    assert due.claimed.reason == "By hand."
 
 
 def test_many_claimers_are_one_claim(root: Root) -> None:

@@ -39,6 +39,13 @@ def test_the_same_bytes_are_registered_once(root: Root) -> None:
     assert ledger.head(root) == 1
 
 
+def test_two_packages_may_train_the_same_bytes(root: Root) -> None:
+    """Each has its registration, with its own lineage."""
+    found = [model(root, "m1", b"bytes"), model(root, "m2", b"bytes", package="p" * 64)]
+    assert models.listed(root, PIPELINE, ENVIRONMENT) == found
+    assert [one.body.package == "p" * 64 for one in found] == [False, True]
+
+
 def test_registering_at_the_same_moment_is_registering_once(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody registered the same bytes between our look and our write: theirs is the row."""
     real = ledger.append

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from store import blobs, ledger
-from store.errors import Conflict, NotFound
+from store.errors import Conflict, InvalidInput, NotFound
 from store.layout import Root
 from store.registry import aliases, packages
 from store.registry.packages import deployed, get, listed
@@ -113,6 +113,25 @@ def test_what_is_deployed_is_what_the_alias_points_at(root: Root) -> None:
     assert deployed(root, PIPELINE, ENVIRONMENT) == first
     with pytest.raises(NotFound, match="delivered to test"):
         deployed(root, PIPELINE, "test")
+
+
+def test_there_are_two_environments(root: Root) -> None:
+    """Asking what another one runs is refused as input, not answered with nothing."""
+    package(root, "1")
+    with pytest.raises(InvalidInput, match=r"'staging'.*test, production"):
+        deployed(root, PIPELINE, "staging")
+
+
+def test_an_environment_knows_what_was_delivered_to_it(root: Root) -> None:
+    """The pipelines by name, each once however often it was delivered, and nobody's from elsewhere."""
+    for pipeline in ("weather", "flights", "trains"):
+        package(root, "1", pipeline.encode(), pipeline=pipeline)
+    assert packages.delivered(root, ENVIRONMENT) == []
+    made.move(root, "1", None, aliases.DEPLOYED, pipeline="weather")
+    made.move(root, "1", None, aliases.DEPLOYED)
+    made.move(root, "2", "1", aliases.DEPLOYED)
+    made.move(root, "1", None, aliases.DEPLOYED, pipeline="trains", environment="test")
+    assert packages.delivered(root, ENVIRONMENT) == ["flights", "weather"]
 
 
 def test_a_manifest_is_read_from_its_blob(root: Root) -> None:
