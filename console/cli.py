@@ -44,7 +44,7 @@ app.add_typer(ledger_app, name="ledger")
 Environment = Annotated[str, typer.Option("--environment", "-e", help="test or production.")]
 Pipeline = Annotated[str, typer.Argument(help="The pipeline's name.")]
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; it stands in the ledger.")]
-_out, _err = Console(highlight=False), Console(stderr=True, highlight=False)
+_err = Console(stderr=True, highlight=False)
 
 
 def main() -> None:
@@ -110,7 +110,8 @@ def _table(title: str, columns: list[str], rows: list[tuple[Any, ...]]) -> None:
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
-    _out.print(table)
+    wide = None if sys.stdout.isatty() else 240  # what is piped is not cut to a screen that is not there
+    Console(highlight=False, width=wide).print(table)
 
 
 @app.callback(invoke_without_command=True)

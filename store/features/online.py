@@ -379,9 +379,7 @@ def _float(value: Any) -> float | None:
 
 
 def _day(value: Any) -> int:
-    if not isinstance(value, date) or isinstance(value, datetime):
-        raise TypeError
-    return (value - _EPOCH.date()).days
+    return int((value - _EPOCH.date()).days)  # a TypeError for all that is no date, a datetime among it
 
 
 _KEYS: dict[type, Callable[[Any], Any]] = {

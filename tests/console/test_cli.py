@@ -20,7 +20,6 @@ def assay(monkeypatch, capsys):
 
     def run(root, *words: str) -> tuple[int, str, str]:
         monkeypatch.setenv("ASSAY_ROOT", str(root.path if isinstance(root, Root) else root))
-        monkeypatch.setenv("COLUMNS", "200")
         monkeypatch.setattr(sys, "argv", ["assay", *words])
         with pytest.raises(SystemExit) as end:
             cli.main()

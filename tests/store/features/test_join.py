@@ -108,6 +108,27 @@ def test_ttl_counts_back_from_the_question(root: Root) -> None:
     assert asked(root, group, [1] * 4, times) == [5, None, 5, None]
 
 
+def test_files_too_old_for_one_question_still_answer_another(root: Root) -> None:
+    """With a ttl, whole files are left out only if they are too old for the earliest question."""
+    group = Group("weather", {"k": pl.Int64()}, {"v": pl.Int64()}, ttl=DAY)
+    for days in (0, 50, 100):
+        stored(root, group, [1], [NOW + days * DAY], [NOW + days * DAY], [days])
+    times = [NOW + days * DAY for days in (100, 50, 0, 2)]
+    assert asked(root, group, [1] * 4, times) == [100, 50, 0, None]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_late_rows_known_at_one_instant_the_newest_event_answers(root: Root, seed: int) -> None:
+    """As live collection brings them: many old events of many keys, all known at the same moment, in any order."""
+    keys, days = zip(*itertools.product(range(200), range(5)), strict=True)
+    frame = pl.DataFrame({"k": keys, "event_time": [NOW + day * DAY for day in days], "v": days})
+    frame = frame.with_columns(known_time=pl.lit(NOW + 9 * DAY)).sample(fraction=1, shuffle=True, seed=seed)
+    group = stored(root, PLAIN, *([] for _ in range(4)))
+    for part in frame.iter_slices(250):
+        write(root, group, part, now=NOW)
+    assert asked(root, group, list(range(200)), [NOW + 9 * DAY] * 200) == [4] * 200
+
+
 def test_ttl_looks_at_the_event_even_of_a_late_row(root: Root) -> None:
     """Event 0, known 9, ttl 5, asked at 10: too old, though it has only just become known."""
     group = Group("weather", {"k": pl.Int64()}, {"v": pl.Int64()}, ttl=5 * DAY)

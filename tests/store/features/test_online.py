@@ -113,6 +113,22 @@ def test_a_question_about_the_past_never_gets_a_later_fact(root: Root) -> None:
     assert [asked(root, 2, at) for at in (NOW - MICROSECOND, NOW)] == [None, 20]
 
 
+def test_a_forecast_is_no_answer_before_it_is_true(root: Root) -> None:
+    """Known long before, and true when it was materialised, but not yet at the instant asked about."""
+    stored(root, GROUP, (1, NOW, NOW - DAY, 10), known=True)
+    materialise(root, ["weather"], now=NOW)
+    assert [asked(root, 1, at) for at in (NOW - MICROSECOND, NOW)] == [None, 10]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_ties_are_settled_as_in_the_join(root: Root, order: tuple[int, ...]) -> None:
+    """By the greatest content hash, in whatever order the rows were written."""
+    for value in order:
+        stored(root, GROUP, (1, NOW, value))
+    materialise(root, ["weather"], now=NOW)
+    assert asked(root, 1) == max(order, key=lambda value: oracle.row_hash([value]))
+
+
 def test_a_group_without_keys_has_one_row(root: Root) -> None:
     """Its newest."""
     stored(root, Group("calendar", {}, {"v": pl.Int64()}), (NOW - DAY, 1), (NOW, 2), (NOW + DAY, 3))
