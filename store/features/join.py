@@ -37,7 +37,7 @@ from store.layout import Root
 
 _MEMORY = "2GB"
 _CELLS_AT_ONCE = 32_000_000
-_FILE = 2**32
+_FILE = 32  # bits of an id below the file's index
 _MICROSECOND = timedelta(microseconds=1)
 _NEVER = np.iinfo(np.int64).min
 _LAST = "row(s._time, TIMESTAMPTZ 'infinity', 9223372036854775807)"
@@ -275,7 +275,7 @@ def _narrow(keys: Mapping[str, pl.Series], times: pl.Series) -> pl.DataFrame:
 
 def _facts(group: Group, where: str, *more: str) -> str:
     keys = [f'"{key}" AS _k{position}' for position, key in enumerate(group.keys)]
-    place = f"file_index * {_FILE} + file_row_number AS _id"
+    place = f"(file_index::BIGINT << {_FILE}) + file_row_number AS _id"
     columns = [*keys, f"{EVENT_TIME} AS _event", f"{KNOWN_TIME} AS _known", place, *more]
     return f"SELECT {', '.join(columns)} FROM read_parquet($files, hive_partitioning = false) WHERE {where}"
 
@@ -353,14 +353,14 @@ def _places(
     connection: duckdb.DuckDBPyConnection, files: Sequence[str], ids: np.ndarray
 ) -> tuple[list[str], pl.Series]:
     """From (file, row) to positions in those files that hold an answer."""
-    found = ids >= 0
-    of_file = np.where(found, ids // _FILE, 0)
-    used = np.unique(of_file[found])
-    names = [files[index] for index in used]
+    found, of_file = ids >= 0, ids >> _FILE
+    used = np.flatnonzero(np.bincount(of_file[found], minlength=len(files)))
+    names = [files[index] for index in used.tolist()]
     if not names:
         return [], _nothing(ids.size, pl.Int64())
     counted = "SELECT file_name, num_rows FROM parquet_file_metadata($files)"
     rows = dict(connection.execute(counted, {"files": names}).fetchall())
     starts = np.zeros(len(files), dtype=np.int64)
     starts[used] = np.cumsum([0, *(rows[name] for name in names[:-1])])
-    return names, pl.Series(np.where(found, starts[of_file] + ids % _FILE, -1)).replace(-1, None)
+    places = pl.DataFrame({"place": starts[of_file] + (ids & (1 << _FILE) - 1), "found": found})
+    return names, places.select(pl.when("found").then("place")).to_series()
