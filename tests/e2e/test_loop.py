@@ -39,37 +39,40 @@ def test_every_flow_is_a_deployment_with_description_tags_and_limit(prefect):
     assert all(one["description"] and one["tags"] and one["concurrency_options"] for one in found.values())
 
 
-def test_a_due_in_the_ledger_is_trained_by_the_automation_while_the_service_answers(prefect):
-    """Event → automation → train: the due is claimed by an automation's run and closed; no request fails meanwhile."""
+@pytest.fixture(scope="module")
+def trained(prefect):
+    """A due opened and its event sent, while questions go on until the due is closed: the due, and what was answered."""
     env, root, processes = prefect
     port = free_port()
     processes.start("service", python("-m", "console.cli", "serve", PIPELINE, "--port", str(port)), env)
     url = f"http://127.0.0.1:{port}"
     wait_for("the service", answers(url + "/health"), processes)
-    with Replayer(root, url, PIPELINE, Window(NOW, NOW + timedelta(days=1)), publish=lambda: None) as replayer:
-        found = trained_by_the_automation(env, root, processes, replayer)
-    assert found.claimed.body.by == "automation"
-    assert found.claimed.actor.startswith("prefect:")
-    assert found.closed.body.outcome == "kept"
-    assert replayer.traffic.failed == 0
-    processes.stop("service")
-
-
-def trained_by_the_automation(env, root, processes, replayer):
-    """A due is opened and its event sent; questions go on until the due is closed."""
     champion = models.champion(root, PIPELINE, "production")
     due = dues.open_due(
         root, "a" * 64, pipeline=PIPELINE, environment="production", kinds=["drift"], reasons=["a test says so"],
         window_end=NOW, champion=champion.digest, actor="test", now=clock.now(root),
     )  # fmt: skip
     run(env, "-c", EMIT)
+    with Replayer(root, url, PIPELINE, Window(NOW, NOW + timedelta(days=1)), publish=lambda: None) as replayer:
 
-    def closed():
-        replayer.probe()
-        found = dues.get(root, due.id)
-        return found if found.closed else None
+        def closed():
+            replayer.probe()
+            found = dues.get(root, due.id)
+            return found if found.closed else None
 
-    return wait_for("the automation's run", closed, processes, 180)
+        found = wait_for("the automation's run", closed, processes, 240)
+    processes.stop("service")
+    return found, replayer.traffic
+
+
+def test_a_due_in_the_ledger_is_trained_by_the_automation_while_the_service_answers(trained):
+    """Event → automation → train: the due is claimed by an automation's run and closed; no request fails meanwhile."""
+    found, traffic = trained
+    assert found.claimed.body.by == "automation"
+    assert found.claimed.actor.startswith("prefect:")
+    assert found.closed.body.outcome == "kept"
+    assert sum(traffic.models.values()) > 0
+    assert traffic.failed == 0
 
 
 def test_the_same_event_again_trains_nothing(prefect):
@@ -93,7 +96,7 @@ def test_the_same_event_again_trains_nothing(prefect):
     assert len(models.listed(root, PIPELINE)) == registered
 
 
-def test_steps_and_artifacts_are_seen_in_prefects_ui(prefect):
+def test_steps_and_artifacts_are_seen_in_prefects_ui(prefect, trained):
     """The training's steps were tasks of its run, and its report is an artifact."""
     env, _, _ = prefect
     tasks = httpx.post(env["PREFECT_API_URL"] + "/task_runs/filter", json={"limit": 200}, timeout=30).json()
