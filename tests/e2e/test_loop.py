@@ -33,7 +33,7 @@ def test_every_flow_is_a_deployment_with_description_tags_and_limit(prefect):
     declared = yaml.safe_load((WORKSPACE / "prefect.yaml").read_text())["deployments"]
     found = {
         one["entrypoint"]: one
-        for one in httpx.post(env["PREFECT_API_URL"] + "/deployments/filter", json={}, timeout=30).json()
+        for one in httpx.post(env["PREFECT_API_URL"] + "/deployments/filter", json={}, timeout=120).json()
     }
     assert found.keys() == {one["entrypoint"] for one in declared}
     assert all(one["description"] and one["tags"] and one["concurrency_options"] for one in found.values())
@@ -87,7 +87,7 @@ def test_the_same_event_again_trains_nothing(prefect):
             "sort": "START_TIME_DESC",
             "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}},
         }
-        runs = httpx.post(env["PREFECT_API_URL"] + "/flow_runs/filter", json=body, timeout=30).json()
+        runs = httpx.post(env["PREFECT_API_URL"] + "/flow_runs/filter", json=body, timeout=120).json()
         return next((one for one in runs if one["parameters"].get("due") == "f" * 64), None)
 
     ended = wait_for("the forged event's run", finished, processes, 120)
@@ -99,7 +99,7 @@ def test_the_same_event_again_trains_nothing(prefect):
 def test_steps_and_artifacts_are_seen_in_prefects_ui(prefect, trained):
     """The training's steps were tasks of its run, and its report is an artifact."""
     env, _, _ = prefect
-    tasks = httpx.post(env["PREFECT_API_URL"] + "/task_runs/filter", json={"limit": 200}, timeout=30).json()
+    tasks = httpx.post(env["PREFECT_API_URL"] + "/task_runs/filter", json={"limit": 200}, timeout=120).json()
     assert {"claim", "build", "register", "compare"} <= {one["name"].rpartition("-")[0] for one in tasks}
-    artifacts = httpx.post(env["PREFECT_API_URL"] + "/artifacts/filter", json={}, timeout=30).json()
+    artifacts = httpx.post(env["PREFECT_API_URL"] + "/artifacts/filter", json={}, timeout=120).json()
     assert any(one["key"] == "flight-delay-training" for one in artifacts), json.dumps(artifacts)[:300]
