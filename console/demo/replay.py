@@ -105,16 +105,18 @@ class Replayer:
         if answer is None:
             return None
         self.traffic.asked += 0 if dry_run else rows.height
-        model: str = answer["model"]
-        self.traffic.models[model] = self.traffic.models.get(model, 0) + 1
-        return model
+        return self._counted(answer["model"])
 
     def probe(self) -> str | None:
         """Traffic while the clock is held: asked like any other, recorded nowhere."""
         hour = next((hour for hour in self.schedule if hour <= self.now), self.now)
         rows = self.schedule.get(self.now, self.schedule[hour])
         answer = self._post("predict", {"rows": _requests(rows.head(5)), "dry_run": True})
-        return answer["model"] if answer else None
+        return self._counted(answer["model"]) if answer else None
+
+    def _counted(self, model: str) -> str:
+        self.traffic.models[model] = self.traffic.models.get(model, 0) + 1
+        return model
 
     def _post(self, what: str, body: dict[str, object]) -> dict[str, str] | None:
         try:
