@@ -107,11 +107,13 @@ def try_contract(root: Root, package: Package, now: datetime) -> str:
 
 @step
 def approval(root: Root, package: Package, reason: str, now: datetime) -> None:
-    """Somebody's word, in the ledger."""
+    """Somebody's word, in the ledger, once a package."""
+    if approved(root, package):
+        return
     ledger.append(
         root, "package.approved", PackageApproved(package.version), subject=package.pipeline, digest=package.digest,
         environment="production", actor=actor(), now=now, reason=reason, request=f"approve-{package.digest}",
-    ) if not approved(root, package) else None  # fmt: skip
+    )  # fmt: skip
 
 
 def approved(root: Root, package: Package) -> bool:
