@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from console.processes import WORKSPACE, Processes, answers, python, wait_for
-from store.errors import Unreachable
+from console.processes import Processes, answers, python, wait_for
 
 POOL = "assay"
 
@@ -32,33 +30,26 @@ def environment(home: Path, port: int, root: Path) -> dict[str, str]:
     }
 
 
-def start_server(processes: Processes, env: Mapping[str, str], port: int) -> None:
-    """Start it; ``ready`` says when it answers (16 s and more on a fresh database)."""
-    words = ("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
-    processes.start("prefect-server", python(*words), env)
+def start(processes: Processes, env: Mapping[str, str], port: int) -> None:
+    """Server, work pool, deployments and worker, the live schedules paused: a simulated root goes by its replayer's clock.
 
-
-def ready(processes: Processes, env: Mapping[str, str]) -> None:
-    """Wait until the server answers."""
+    Returns when all of it is up: half a minute on a fresh database.
+    """
+    serving = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
+    processes.start("prefect-server", python("-m", "prefect", *serving), env)
     wait_for("Prefect's server", answers(env["PREFECT_API_URL"] + "/health"), processes)
+    create_pool(processes, env)
+    processes.start("prefect-worker", python("-m", "prefect", "worker", "start", "--pool", POOL, "--limit", "2"), env)
+    _prefect(processes, env, "--no-prompt", "deploy", "--all")
+    _prefect(processes, env, "deployment", "schedule", "pause", "--all")
 
 
-def start_worker(processes: Processes, env: Mapping[str, str], pool: str = POOL) -> None:
-    """A process worker of our pool. Runs are started with this interpreter, once: the default command starts Python twice."""
+def create_pool(processes: Processes, env: Mapping[str, str]) -> None:
+    """A process pool. Runs are started with this interpreter, once: the default command starts Python twice."""
     template = Path(env["PREFECT_HOME"]) / "pool.json"
     template.write_text(json.dumps(_template(python()[0])))
-    _prefect(env, "work-pool", "create", pool, "--type", "process", "--base-job-template", str(template), "--overwrite")
-    processes.start("prefect-worker", python("-m", "prefect", "worker", "start", "--pool", pool, "--limit", "2"), env)
-
-
-def deploy(env: Mapping[str, str]) -> None:
-    """``prefect deploy --all`` of the workspace, as it stands."""
-    _prefect(env, "--no-prompt", "deploy", "--all")
-
-
-def pause_schedules(env: Mapping[str, str]) -> None:
-    """No scheduled run of its own accord: a simulated root goes by its replayer's clock."""
-    _prefect(env, "deployment", "schedule", "pause", "--all")
+    options = ("--type", "process", "--base-job-template", str(template), "--overwrite")
+    _prefect(processes, env, "work-pool", "create", POOL, *options)
 
 
 def _template(interpreter: str) -> dict[str, object]:
@@ -79,11 +70,7 @@ def _template(interpreter: str) -> dict[str, object]:
     return {"job_configuration": configuration, "variables": {"type": "object", "properties": properties}}
 
 
-def _prefect(env: Mapping[str, str], *words: str) -> None:
-    done = subprocess.run(python("-m", "prefect", *words), env=dict(env), cwd=WORKSPACE, capture_output=True, text=True)
-    if done.returncode:
-        raise Unreachable(
-            f"`prefect {' '.join(words)}` failed.",
-            "\n".join((done.stdout + done.stderr).splitlines()[-8:]),
-            "Mend what it says, and run it again.",
-        )
+def _prefect(processes: Processes, env: Mapping[str, str], *words: str) -> None:
+    processes.finish(
+        "-".join(("prefect", *(word for word in words[:3] if word.isalpha()))), python("-m", "prefect", *words), env
+    )

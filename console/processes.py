@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,22 +27,34 @@ WORKSPACE = Path(__file__).parent.parent
 
 
 class Processes:
-    """Every process started here is ended when the block is left, its children with it, the newest first."""
+    """Every process started here is ended when the block is left, its children with it, the newest first.
+
+    Threads may start processes too; after the block was left nothing starts any more.
+    """
 
     def __init__(self, logs: Path) -> None:
         self.logs, self.running = logs, dict[str, subprocess.Popen[bytes]]()
+        self._errands, self._left, self._lock = set[str](), False, threading.Lock()
         logs.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._left = True
         for name in reversed(list(self.running)):
             self.stop(name)
 
-    def start(self, name: str, command: Sequence[str], env: Mapping[str, str], cwd: Path = WORKSPACE) -> None:
-        """Start a process; what it prints goes to ``<logs>/<name>.log``."""
-        with open(self.logs / f"{name}.log", "wb") as log:
+    def start(
+        self, name: str, command: Sequence[str], env: Mapping[str, str], cwd: Path = WORKSPACE, *, errand: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """Start a process; what it prints goes to ``<logs>/<name>.log``. Only an ``errand`` may end by itself."""
+        with self._lock, open(self.logs / f"{name}.log", "wb") as log:
+            if self._left:
+                raise Unreachable(f"The {name} was not started.", "What it belongs to is ending.")
+            if errand:
+                self._errands.add(name)
             self.running[name] = subprocess.Popen(
                 list(command),
                 env=dict(env),
@@ -50,6 +63,16 @@ class Processes:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+            )
+            return self.running[name]
+
+    def finish(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
+        """Run a command to its end. Unreachable, with its last words, when it fails."""
+        if code := self.start(name, command, env, errand=True).wait():
+            raise Unreachable(
+                f"`{' '.join(command)}` failed with code {code}.",
+                self.last_words(name),
+                "Mend what it says, and run it again.",
             )
 
     def stop(self, name: str, patience_s: float = 15) -> None:
@@ -68,8 +91,8 @@ class Processes:
 
     def check(self) -> None:
         """Unreachable, with its last words, when one of them has ended by itself."""
-        for name, process in self.running.items():
-            if process.poll() is not None:
+        for name, process in list(self.running.items()):
+            if name not in self._errands and process.poll() is not None:
                 raise Unreachable(
                     f"The {name} ended with code {process.returncode}.",
                     self.last_words(name),

@@ -74,9 +74,14 @@ def describe(root: Root, code: Code) -> dict[str, Any]:
 
 
 def published(root: Root, code: Code, manifest: dict[str, Any]) -> Package | None:
-    """The package that already holds these files under this version, if there is one."""
+    """The package that already holds these files under this version, if there is one.
+
+    Conflict when it holds others: said before the minutes of proving, not after them.
+    """
     for package in packages.listed(root, code.pipeline):
-        if package.version == manifest["version"] and package.body.tree == code.tree:
+        if package.version == manifest["version"]:
+            if package.body.tree != code.tree:
+                raise packages.version_taken(package, package.body.tree, code.tree)
             return package
     return None
 

@@ -16,8 +16,8 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,15 +80,16 @@ def run(
     """Run ``python -m module job.json`` with the code active, and return what it left in ``result.json``.
 
     The child's own errors come back as they were raised; a crash, a hang or a silent end is a GateFailed with its last words.
-    The child has no standard input, and is ended with every process it started (they may hold its output open).
+    The child has no standard input, and is ended with every process it started (they may hold its output open): at its timeout, and
+    when this process ends, however that comes, which it learns from the pipe ``job["lifeline"]``.
     """
-    with tempfile.TemporaryDirectory(prefix="assay-job-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="assay-job-") as scratch, _lifeline() as lifeline:
         request, answer = Path(scratch) / "job.json", Path(scratch) / "result.json"
-        request.write_text(json.dumps(job | {"pipeline": code.pipeline, "result": str(answer)}))
+        request.write_text(json.dumps(job | {"pipeline": code.pipeline, "result": str(answer), "lifeline": lifeline}))
         last: deque[str] = deque(maxlen=30)
         child = subprocess.Popen(
             [sys.executable, "-m", module, str(request)],
-            env=environment(code), cwd=scratch, text=True, errors="replace", process_group=0,
+            env=environment(code), cwd=scratch, text=True, errors="replace", process_group=0, pass_fds=(lifeline,),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         timed_out = threading.Event()
@@ -116,6 +117,17 @@ def run(
     if "error" in result:
         raise _raised(result["error"])
     return result
+
+
+@contextmanager
+def _lifeline() -> Iterator[int]:
+    """The end of a pipe that a child reads from: it gives nothing until this process, which holds the other end, has gone."""
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def _end(child: subprocess.Popen[str], timed_out: threading.Event | None = None) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -12,6 +13,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+
+def named_by(threads: Collection[str]) -> Callable[[logging.LogRecord], bool]:
+    """A filter that puts the name of these threads before what is said in them, where it does not begin with it."""
+
+    def name(record: logging.LogRecord) -> bool:
+        said, thread = record.getMessage(), record.threadName or ""
+        if thread in threads and not said.startswith(thread):
+            record.msg, record.args = f"{thread}: {said}", ()
+        return True
+
+    return name
 
 
 class Story:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from console import prefect_server, server
-from console.demo.display import Story, console
+from console.demo.display import Story, console, named_by
 from console.demo.replay import Replayer
 from console.processes import Processes, answers, python, wait_for
 from flows import collect, deliver, explore, ingest, integrate, monitor
@@ -29,6 +32,7 @@ from store.ledger import Row
 from store.registry import dues, models
 from store.registry.dues import Due
 
+T = TypeVar("T")
 HISTORY = Window(datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 4, 1, tzinfo=UTC))
 PIPELINES = ("flight_delay", "arrival_minutes")
 SERVED = PIPELINES[0]
@@ -43,6 +47,7 @@ def run(home: Path, ports: Mapping[str, int], *, once: bool, weeks: int) -> int:
     env = dict(os.environ)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     story, root = Story(), Root.open(home / "root")
+    logging.getLogger("assay").addFilter(named_by(PIPELINES))
     with Processes(home / "logs") as processes:
         try:
             return _turn(story, root, processes, env, ports, once=once, weeks=weeks)
@@ -65,18 +70,15 @@ def _turn(
     weeks: int,
 ) -> int:
     clock.move(root, HISTORY.end)
-    prefect_server.start_server(processes, env, ports["prefect"])
+    prefect = beside("prefect", lambda: prefect_server.start(processes, env, ports["prefect"]))
     story.note(
-        f"Prefect's server starts in the background; the root is {root.path}, its clock {clock.printed(HISTORY.end)}"
+        f"Prefect's server and worker start in the background; the root is {root.path}, its clock {clock.printed(HISTORY.end)}"
     )
     build(story, root)
     with story.step(
         "prefect deploy --all", "every flow a deployment; the automation retrain-when-due; live schedules paused"
     ):
-        prefect_server.ready(processes, env)
-        prefect_server.start_worker(processes, env)
-        prefect_server.deploy(env)
-        prefect_server.pause_schedules(env)
+        prefect.result()
     first_training(story, root, processes)
     urls = serve(story, processes, env, ports)
     table = replay(story, root, processes, urls["service"], weeks)
@@ -89,18 +91,15 @@ def build(story: Story, root: Root) -> None:
         written = ingest.run(root, start=HISTORY.start)
         story.note(", ".join(f"{name} {count:,}" for name, count in written.items()) + " rows")
     with story.step("explore", "what the features hold, ending in a verdict by rule"):
-        found = explore.run(root, SERVED)
-        story.note(f"[bold]{found.verdict}[/bold]: {found.sentence}")
-    for pipeline in PIPELINES:
-        with story.step(f"integrate {pipeline}", "checks, faults that prove the checks, floor, reproducible wheel"):
-            package = integrate.run(root, pipeline)
-            story.note(
-                f"published {package.version} as {package.digest[:8]}, {package.body.metric} {package.body.value:.3f} at the gate"
-            )
-        with story.step(
-            f"deliver {pipeline}", "into test, tried over HTTP against every application's contract, then production"
-        ):
-            story.note(deliver.run(root, pipeline, approve=True, reason="the demo's operator approves").sentence)
+        explore.run(root, SERVED)
+    with story.step(
+        "integrate", "both pipelines side by side: checks, faults that prove the checks, floor, reproducible wheel"
+    ):
+        side_by_side(lambda pipeline: integrate.run(root, pipeline))
+    with story.step("deliver", "into test, tried over HTTP against every application's contract, then production"):
+        word = "the demo's operator approves"
+        for way in side_by_side(lambda pipeline: deliver.run(root, pipeline, approve=True, reason=word)):
+            story.note(f"{way.pipeline}: {way.sentence}")
 
 
 def first_training(story: Story, root: Root, processes: Processes) -> None:
@@ -250,6 +249,25 @@ def end(
             processes.check()
             time.sleep(0.5)
     return 0 if turned else 1
+
+
+def side_by_side(work: Callable[[str], T]) -> list[T]:
+    """The same for every pipeline at once; what each of them says of its progress is said with its name."""
+    return [future.result() for future in [beside(pipeline, partial(work, pipeline)) for pipeline in PIPELINES]]
+
+
+def beside(name: str, work: Callable[[], T]) -> Future[T]:
+    """Work in a thread of that name, which nobody waits for when the demo ends: its children notice, and end too."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
 
 
 def _asking(replayer: Replayer, ready: Callable[[], Any]) -> Callable[[], Any]:

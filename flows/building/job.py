@@ -9,7 +9,10 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +47,8 @@ def pipeline(name: str) -> Pipeline:
 def main(handlers: dict[str, Callable[[Pipeline, Job], Job]]) -> None:
     """Run the job named on the command line. An AssayError keeps its kind; any other becomes InvalidInput with its last frames."""
     job: Job = json.loads(Path(sys.argv[1]).read_text())
+    if "lifeline" in job:
+        threading.Thread(target=_end_with_parent, args=(job["lifeline"],), name="assay-lifeline", daemon=True).start()
     try:
         result = handlers[job["what"]](pipeline(job["pipeline"]), job)
     except AssayError as error:
@@ -67,6 +72,12 @@ def main(handlers: dict[str, Callable[[Pipeline, Job], Job]]) -> None:
             }
         }
     Path(job["result"]).write_text(json.dumps(finite(result), allow_nan=False))
+
+
+def _end_with_parent(lifeline: int) -> None:
+    """When the parent is gone nobody waits for the answer: end, with every process of the group."""
+    os.read(lifeline, 1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def finite(value: Any) -> Any:

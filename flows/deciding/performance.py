@@ -61,7 +61,7 @@ class Interval:
             ) from error
 
     def __str__(self) -> str:
-        return f"{self.estimate:.4f} [{self.low:.4f}, {self.high:.4f}] on {self.rows} rows of {self.blocks} blocks"
+        return f"{self.estimate:.4f} [{self.low:.4f}, {self.high:.4f}] on {self.rows:,} rows of {self.blocks} blocks"
 
 
 @dataclass(frozen=True)

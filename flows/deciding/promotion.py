@@ -91,7 +91,7 @@ def _same_rows(challenger: Sequence[object], champion: Sequence[object] | None) 
 
 
 def _enough(rows: int, minimum: int) -> Guard:
-    return rows >= minimum, f"{rows} rows were compared; at least {minimum} are needed."
+    return rows >= minimum, f"{rows:,} rows were compared; at least {minimum:,} are needed."
 
 
 def _floor(metric: Metric, challenger: Interval | None, floor: float | None) -> Guard:
@@ -116,10 +116,13 @@ def _slice(metric: Metric, name: str, found: Interval | Pair | None, tolerance: 
     gain = _gain(metric, found)
     if not math.isfinite(gain):
         return False, f"On slice {name} the difference in {metric.name} could not be measured."
+    measured = str(found) if isinstance(found, Interval) else f"{gain:.4f}"
+    if gain >= 0:
+        return True, f"On slice {name} the challenger is better by {measured}."
     passed = gain >= -tolerance
-    shown = f"by {found}" if isinstance(found, Interval) else f"by {gain:.4f}"
-    says = "within" if passed else "worse than"
-    return passed, f"On slice {name} the challenger is better {shown}: {says} the tolerance of {tolerance:g}."
+    says = "within" if passed else "more than"
+    lost = f"worse by {-gain:.4f}" if not isinstance(found, Interval) else f"better by {measured}"
+    return passed, f"On slice {name} the challenger is {lost}: {says} the tolerance of {tolerance:g}."
 
 
 def _gain(metric: Metric, found: Interval | Pair | None) -> float:

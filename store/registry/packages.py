@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from store import blobs, ledger
+from store import blobs, clock, ledger
 from store.actions import PackagePublished
 from store.errors import Conflict, NotFound
 from store.layout import Root, checked_environment
@@ -55,11 +55,7 @@ def publish(root: Root, pipeline: str, wheel: bytes, body: PackagePublished, *, 
             if row.digest == digest:
                 raise _Known(f"{pipeline} {row.body.version} was published meanwhile.")
             if row.body.version == body.version:
-                raise Conflict(
-                    f"{pipeline} {body.version} is already published with other bytes.",
-                    f"Published: {row.digest[:8]} on {row.store_time:%Y-%m-%d %H:%M} UTC; yours: {digest[:8]}.",
-                    f"Raise `version` in {pipeline}'s contract, and integrate again.",
-                )
+                raise version_taken(_package(row), row.digest, digest)
 
     try:
         row = ledger.append(
@@ -68,6 +64,15 @@ def publish(root: Root, pipeline: str, wheel: bytes, body: PackagePublished, *, 
     except _Known:
         (row, *_) = ledger.find(root, action="package.published", subject=pipeline, digest=digest)
     return _package(row)
+
+
+def version_taken(package: Package, theirs: str, yours: str) -> Conflict:
+    """The refusal of a version that stands with other bytes; both digests are of the same thing, wheel or source tree."""
+    return Conflict(
+        f"{package.pipeline} {package.version} is already published with other bytes.",
+        f"Published: {theirs[:8]} on {clock.printed(package.published_at)}; yours: {yours[:8]}.",
+        f"Raise `version` in {package.pipeline}'s contract, and integrate again.",
+    )
 
 
 def listed(root: Root, pipeline: str = "") -> list[Package]:

@@ -78,7 +78,6 @@ def test_an_error_says_what_to_do_with_exit_code_2(assay, tmp_path, words, said)
     assert not list((tmp_path / "root" / "ledger").glob("*.parquet"))
 
 
-@pytest.mark.xdist_group("delivered")
 def test_a_changed_ledger_is_refused_with_exit_code_3(assay, delivered_copy):
     """Integrity has an exit code of its own."""
     victim = sorted(delivered_copy.ledger.glob("*.parquet"))[3]
@@ -90,7 +89,6 @@ def test_a_changed_ledger_is_refused_with_exit_code_3(assay, delivered_copy):
     assert victim.name in err or "row 4" in err
 
 
-@pytest.mark.xdist_group("delivered")
 def test_what_stands_in_the_registry_is_shown(assay, delivered):
     """Packages, models, dues and the ledger are tables; sql answers over all of it."""
     shown = {

@@ -60,3 +60,21 @@ def test_a_taken_port_is_named_with_the_option_that_changes_it():
         with pytest.raises(InvalidInput, match=rf"Port {port} on 127\.0\.0\.1 is taken; console .* --console-port"):
             refuse_taken({"console": port})
     refuse_taken({"console": free_port()})
+
+
+def test_an_errand_may_end_and_one_that_fails_is_told_with_its_last_words(tmp_path):
+    """What is meant to end is no death of a service."""
+    with Processes(tmp_path) as processes:
+        processes.finish("deploy", python("-c", "print('deployed')"), ENV)
+        processes.check()
+        with pytest.raises(Unreachable, match=r"(?s)failed with code 3.*no such pool"):
+            processes.finish("deploy", python("-c", "print('no such pool'); raise SystemExit(3)"), ENV)
+
+
+def test_after_the_block_was_left_nothing_starts_any_more(tmp_path):
+    """A thread that has not heard of the end yet leaves nothing behind."""
+    with Processes(tmp_path) as processes:
+        pass
+    with pytest.raises(Unreachable, match="was not started"):
+        processes.start("late", python("-c", "import time; time.sleep(600)"), ENV)
+    assert processes.running == {}

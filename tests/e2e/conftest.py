@@ -17,9 +17,5 @@ def prefect(delivered, tmp_path_factory):
     port = free_port()
     env = prefect_server.environment(home, port, root.path)
     with Processes(home / "logs") as processes:
-        prefect_server.start_server(processes, env, port)
-        prefect_server.ready(processes, env)
-        prefect_server.start_worker(processes, env)
-        prefect_server.deploy(env)
-        prefect_server.pause_schedules(env)
+        prefect_server.start(processes, env, port)
         yield env, root, processes

@@ -7,7 +7,7 @@ import pytest
 from console import server
 from console.processes import Processes, answers, free_port, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("delivered")]
+pytestmark = pytest.mark.e2e
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--headless",

@@ -15,7 +15,7 @@ from store import clock
 from store.registry import dues, models
 from tests.worlds import NOW
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("delivered")]
+pytestmark = pytest.mark.e2e
 PIPELINE = "flight_delay"
 EMIT = "from flows import monitor; from store.layout import Root; monitor.notify(Root.open(), 'flight_delay', 'production')"
 

@@ -17,8 +17,6 @@ from store.registry import packages
 from store.traffic import outcomes, predictions
 from tests.worlds import NOW, START, copied
 
-pytestmark = pytest.mark.xdist_group("delivered")  # made once a process
-
 DAYS = timedelta(days=2)
 
 

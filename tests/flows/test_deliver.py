@@ -10,8 +10,6 @@ from store import blobs, ledger
 from store.errors import GateFailed, NotFound
 from store.registry import aliases, models, packages
 
-pytestmark = pytest.mark.xdist_group("delivered")  # made once a process
-
 
 @pytest.fixture
 def undelivered(delivered_copy):

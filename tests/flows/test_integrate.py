@@ -10,8 +10,6 @@ from store import blobs, ledger
 from store.errors import Conflict, GateFailed
 from store.registry import aliases, packages
 
-pytestmark = pytest.mark.xdist_group("delivered")  # made once a process
-
 
 @pytest.fixture
 def edited(tmp_path):

@@ -13,8 +13,6 @@ from store.errors import NotFound
 from store.registry import models
 from tests.worlds import NOW, copied
 
-pytestmark = pytest.mark.xdist_group("delivered")  # made once a process
-
 WEEK = timedelta(days=7)
 
 

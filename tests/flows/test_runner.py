@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -229,6 +232,46 @@ def test_a_child_that_hangs_is_ended_with_everything_it_started(child) -> None:
     with pytest.raises(GateFailed, match=r"tiny.child of tiny was ended after 3 s") as back:
         child(HANGING, timeout_s=3)
     assert "survived" not in str(back.value)
+
+
+ORPHANED = """
+import os, time
+from flows.building import job
+
+def describe(pipeline, asked):
+    open(asked["told"], "w").write(f"{os.getpid()} ")
+    time.sleep(60)
+
+job.pipeline = lambda name: None
+job.main({"describe": describe})
+"""
+PARENT = """
+import sys
+from pathlib import Path
+from flows import runner
+code = runner.Code("tiny", Path(sys.argv[1]), "")
+runner.run(code, "tiny.child", {"what": "describe", "told": sys.argv[2]})
+"""
+
+
+def test_a_child_ends_with_its_killed_parent(root: Root, tmp_path: Path) -> None:
+    """A parent killed with SIGKILL can end nothing: the child notices, and its whole group goes."""
+    told = tmp_path / "pid"
+    code = runner.stage(root, written(tmp_path / "tiny", __init__="", child=ORPHANED))
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(code.path), str(told)], stdout=subprocess.DEVNULL)
+    pid = int(until(lambda: told.exists() and told.read_text().endswith(" ") and told.read_text()))
+    parent.kill()
+    parent.wait()
+    assert until(lambda: not Path(f"/proc/{pid}").exists() or "State:\tZ" in Path(f"/proc/{pid}/status").read_text())
+
+
+def until(condition: Any, seconds: float = 60) -> Any:
+    """What the condition gives as soon as it gives anything."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+    return found
 
 
 def test_a_child_gets_its_job_and_its_progress_is_told(child) -> None:

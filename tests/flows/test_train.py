@@ -9,8 +9,6 @@ from store.features import snapshot
 from store.registry import dues, models, packages
 from tests.worlds import NOW
 
-pytestmark = pytest.mark.xdist_group("delivered")  # made once a process
-
 
 def opened(root, pipeline="arrival_minutes"):
     """A due as the monitor opens it."""
