@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,8 @@ import httpx
 T = TypeVar("T")
 TIMEOUT_S, START_TIMEOUT_S = 3.0, 15.0
 DEPLOYMENT = "assay"
+BUSY, RETRY_S = 503, 0.5
+"""Prefect's answer when its database is locked for a moment, and what to ask again after: all that is asked here may be repeated."""
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
 
 
@@ -160,7 +163,7 @@ def _prefect() -> dict[str, Any]:
     return {name: importlib.import_module(module) for name, module in names.items()}
 
 
-def _asked(ask: Callable[[Any], T], timeout_s: float = TIMEOUT_S) -> T | OutOfReach:
+def _asked(ask: Callable[[Any], T], timeout_s: float = TIMEOUT_S, attempts: int = 3) -> T | OutOfReach:
     """The answer of the server, or why there is none, within seconds."""
     prefect, where = _prefect(), address()
     if not where:
@@ -173,9 +176,12 @@ def _asked(ask: Callable[[Any], T], timeout_s: float = TIMEOUT_S) -> T | OutOfRe
         except exceptions.ObjectNotFound:
             return OutOfReach(where, "The server answers, but knows no such deployment or run: prefect deploy --all")
         except exceptions.PrefectHTTPStatusError as error:
-            return OutOfReach(where, f"The server refused: {_detail(error)}")
+            if error.response.status_code != BUSY or attempts == 1:
+                return OutOfReach(where, f"The server refused: {_detail(error)}.")
         except (httpx.HTTPError, OSError, RuntimeError) as error:
             return OutOfReach(where, f"The server at {where} does not answer ({type(error).__name__}).")
+    time.sleep(RETRY_S)
+    return _asked(ask, timeout_s, attempts - 1)
 
 
 def _run(found: Any, flow: str) -> Run:
@@ -197,6 +203,6 @@ def _field(name: str, schema: Mapping[str, Any], required: bool) -> Field:
 
 def _detail(error: httpx.HTTPStatusError) -> str:
     try:
-        return str(error.response.json().get("detail", error.response.status_code))[:200]
+        return str(error.response.json().get("detail", f"code {error.response.status_code}"))[:200]
     except ValueError:
         return f"code {error.response.status_code}"

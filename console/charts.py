@@ -116,7 +116,7 @@ def comparisons(frame: pl.DataFrame, metric: str, margin: float) -> alt.LayerCha
     color, shape = _roles("outcome", OUTCOMES)
     numbers = [_number(name, "+.4f") for name in ("difference", "low", "high")]
     base = alt.Chart(frame).encode(
-        y=alt.Y("label:N", sort=frame["label"].to_list(), title=None, axis=_names(120)), color=color,
+        y=alt.Y("label:N", sort=frame["label"].to_list(), title=None, axis=_names(150)), color=color,
         tooltip=[alt.Tooltip("label:N", title="training"), "outcome:N", *numbers, _number("rows", ",")],
     )  # fmt: skip
     axis = alt.Axis(format="+.3~f", tickCount=6, labelExpr=BARE)

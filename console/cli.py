@@ -36,9 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-ledger_app = typer.Typer(
-    help="The append-only record of every publication, decision, approval and alias move.", invoke_without_command=True
-)
+ledger_app = typer.Typer(help="The record of every publication, decision and move.", invoke_without_command=True)
 app.add_typer(ledger_app, name="ledger")
 
 Environment = Annotated[str, typer.Option("--environment", "-e", help="test or production.")]
@@ -130,21 +128,27 @@ def ingest(
     ] = None,
     until: Annotated[str | None, typer.Option(help="… until this time; default: now.")] = None,
 ) -> None:
-    """Facts from sources and the inbox into the store, and the features derived from them."""
+    """Bring facts from sources and the inbox into the store.
+
+    The features derived from them are published too.
+    """
     written = _flow("ingest").run(_root(), start=_time(start, "--from"), until=_time(until, "--until"))
     _table("rows ingested", ["group", "rows"], [(name, f"{count:,}") for name, count in written.items()])
 
 
 @app.command()
 def explore(pipeline: Pipeline, environment: Environment = "production") -> None:
-    """A data analysis of a pipeline's features that ends in a verdict."""
+    """Analyse a pipeline's data; ends in a verdict."""
     found = _flow("explore").run(_root(), pipeline, environment)
     print(f"{found.verdict}: {found.sentence}")
 
 
 @app.command()
 def integrate(pipeline: Annotated[str, typer.Argument(help="A name in flows/pipelines/, or a folder's path.")]) -> None:
-    """The gate: a pipeline is proved, trained, built and published, or refused with what to do."""
+    """The gate: prove, train, build and publish a pipeline.
+
+    Or it is refused, with what to do.
+    """
     package = _flow("integrate").run(_root(), pipeline)
     print(f"{package.pipeline} {package.version} {package.digest}")
 
@@ -156,7 +160,10 @@ def deliver(
     approve: Annotated[bool, typer.Option("--approve", help="Your word that it may go to production.")] = False,
     reason: Reason = "",
 ) -> None:
-    """A package into test, tried against its applications' contract, and, approved, into production."""
+    """Take a package to test, try it there, then to production.
+
+    It is tried against its applications' contract over HTTP; production wants somebody's approval.
+    """
     found = _flow("deliver").run(_root(), pipeline, version, approve=approve, reason=reason)
     print(f"{found.pipeline} {found.version}: {found.state}. {found.sentence}")
 
@@ -168,14 +175,14 @@ def train(
     due: Annotated[str | None, typer.Option(help="The due to work for; without it, one is opened by hand.")] = None,
     reason: Reason = "",
 ) -> None:
-    """The delivered package, retrained; champion against challenger."""
+    """Retrain the delivered package; champion against challenger."""
     found = _flow("train").run(_root(), pipeline, environment, due=due, reason=reason)
     print(f"{found.outcome}: {found.sentence}")
 
 
 @app.command()
 def monitor(pipeline: Pipeline, environment: Environment = "production") -> None:
-    """What drifted, how the champion does, and whether a retraining is due."""
+    """Judge drift and performance; a retraining may become due."""
     flow = _flow("monitor")
     print(flow.verdict(flow.run(_root(), pipeline, environment).body))
 
@@ -186,7 +193,7 @@ def report(
     environment: Environment = "production",
     out: Annotated[Path | None, typer.Option(help="Also write the HTML here.")] = None,
 ) -> None:
-    """Evidently's report of the window the monitor judged last."""
+    """Draw Evidently's report of the window judged last."""
     drawn = _flow("report").run(_root(), pipeline, environment)
     if out is not None:
         out.write_bytes(_module("store.blobs").get(_root(), drawn.report))
@@ -195,7 +202,10 @@ def report(
 
 @app.command()
 def collect(pipeline: Pipeline, environment: Environment = "production") -> None:
-    """Predictions and outcomes from the service's spool into the store and its features."""
+    """Bring predictions and outcomes into the store.
+
+    From the service's spool, exactly once; what users did comes back as feature rows.
+    """
     found = _flow("collect").run(_root(), pipeline, environment)
     print(f"{found.predictions} predictions, {found.outcomes} outcomes, {sum(found.derived.values())} feature rows")
 
@@ -206,13 +216,16 @@ def serve(
     environment: Environment = "production",
     port: Annotated[int, typer.Option(help="On 127.0.0.1; 0: a free one.")] = 8000,
 ) -> None:
-    """The HTTP service of a pipeline; follows champion and package as they move. Ctrl-C ends it."""
+    """Serve a pipeline over HTTP. Ctrl-C ends it.
+
+    It follows champion and package as they move. /docs says how to ask it.
+    """
     _flow("serving.supervisor").serve(_root(), pipeline, environment, port=port)
 
 
 @app.command()
 def console(port: Annotated[int, typer.Option(help="On 127.0.0.1.")] = 8501) -> None:
-    """The ops console, in the browser. Ctrl-C ends it."""
+    """Open the ops console for the browser. Ctrl-C ends it."""
     server = _module("console.server")
     os.environ["ASSAY_ROOT"] = str(_root().path)
     os.chdir(server.WORKSPACE)  # where Streamlit finds its theme
@@ -230,7 +243,10 @@ def demo(
     prefect_port: int = 4211,
     service_port: int = 8011,
 ) -> None:
-    """One turn of the loop on real flights: ingest, integrate, deliver, train, serve, watch, retrain."""
+    """Turn the loop once on real flights.
+
+    Ingest, integrate, deliver, train, serve, watch, retrain; the console stays up until Ctrl-C.
+    """
     ports = {"console": console_port, "prefect": prefect_port, "service": service_port}
     _module("console.demo.prepare").start(root, ports, once=once, weeks=weeks)
 

@@ -45,7 +45,8 @@ def run(home: Path, ports: Mapping[str, int], *, once: bool, weeks: int) -> int:
     0: a due was opened by the monitor and closed by a run of the automation; 1: none was in the time given; 130: Ctrl-C.
     """
     env = dict(os.environ)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGINT, signal.SIGTERM):  # a shell that starts it in the background has SIGINT ignored
+        signal.signal(ending, signal.default_int_handler)
     story, root = Story(), Root.open(home / "root")
     logging.getLogger("assay").addFilter(named_by(PIPELINES))
     with Processes(home / "logs") as processes:

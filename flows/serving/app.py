@@ -15,9 +15,10 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.serving import schema
+from flows.serving import docs, schema
 from flows.serving.champion import Champion
 from flows.serving.log import Full
 from flows.serving.schema import Rejected
@@ -30,6 +31,9 @@ INLINE_ROWS = 200
 _KINDS = {
     400: "malformed", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type",
 }  # fmt: skip
+
+_UNTOLD = {"Not Found": "There is no {1} here.", "Method Not Allowed": "{0} is not for {1}."}
+"""What the router itself says of a path or method it does not know, and what we say instead."""
 
 
 def create(service: Service) -> FastAPI:
@@ -53,7 +57,7 @@ def create(service: Service) -> FastAPI:
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unforeseen)
 
-    @app.post("/v1/{pipeline}/predict", openapi_extra=_predict_docs(service), summary="Predict")
+    @app.post("/v1/{pipeline}/predict", openapi_extra=docs.predict(service), summary="Predict")
     async def predict(pipeline: str, request: Request) -> Response:
         _check_name(service, pipeline)
         body = schema.parsed(await _body(request))
@@ -70,7 +74,7 @@ def create(service: Service) -> FastAPI:
             found = [{"id": id} | one for id, one in zip(ids, found)]
         return _json(_signed(service, champion) | {"predictions": found})
 
-    @app.post("/v1/{pipeline}/outcomes", status_code=202, openapi_extra=_outcome_docs(service), summary="Report")
+    @app.post("/v1/{pipeline}/outcomes", status_code=202, openapi_extra=docs.outcomes(service), summary="Report")
     async def outcomes(pipeline: str, request: Request) -> Response:
         _check_name(service, pipeline)
         told = service.schema.told(schema.parsed(await _body(request)))
@@ -88,7 +92,12 @@ def create(service: Service) -> FastAPI:
         found = await anyio.to_thread.run_sync(service.health)
         return _json(found, 200 if found["status"] == "ready" else 503)
 
-    app.openapi = lambda: _documented(app, service)  # type: ignore[method-assign]
+    @app.get("/docs", include_in_schema=False)
+    async def documentation(request: Request) -> Response:
+        host, port = request.scope["server"]
+        return HTMLResponse(docs.page(app.openapi(), f"http://{host}:{port}"))
+
+    app.openapi = lambda: docs.documented(FastAPI.openapi(app), service)  # type: ignore[method-assign]
     return app
 
 
@@ -161,9 +170,12 @@ def _problem(status: int, kind: str, message: str, fields: Sequence[tuple[str, s
     return _json(error, status, {"retry-after": str(retry)} if retry else None)
 
 
-async def _http_problem(_: Request, error: Exception) -> Response:
+async def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    response = _problem(error.status_code, _KINDS.get(error.status_code, "refused"), str(error.detail))
+    said = str(error.detail)
+    if said in _UNTOLD:
+        said = f"{_UNTOLD[said].format(request.method, request.url.path[:80])} Look at /docs."
+    response = _problem(error.status_code, _KINDS.get(error.status_code, "refused"), said)
     response.headers.update(error.headers or {})
     return response
 
@@ -194,59 +206,3 @@ async def _gone(_: Request, __: Exception) -> Response:
 
 async def _unforeseen(_: Request, error: Exception) -> Response:
     return _problem(500, "failed", f"{type(error).__name__}: the service's log says more.")
-
-
-# ---- what /openapi.json says --------------------------------------------------------------------------------------
-
-
-def _documented(app: FastAPI, service: Service) -> dict[str, Any]:
-    """FastAPI's document, with the contract's own examples: FastAPI would leave out what is null in them."""
-    found = FastAPI.openapi(app)
-    content = found["paths"]["/v1/{pipeline}/predict"]["post"]["requestBody"]["content"]["application/json"]
-    content["examples"] = {
-        example["application"]: {"value": {"rows": [example["request"]], "dry_run": True}}
-        for example in service.manifest["examples"]
-    }
-    return found
-
-
-def _predict_docs(service: Service) -> dict[str, Any]:
-    fields = {name: schema.json_schema(dtype) for name, dtype in service.schema.request.items()}
-    given = _object({name: {"type": ["number", "string", "boolean", "null"]} for name in service.schema.features})
-    row = _object(fields | {"features": given}) | {"required": list(fields)}
-    rows = {"type": "array", "items": row, "minItems": 1, "maxItems": schema.MAX_ROWS}
-    body = _object({"rows": rows, "row": row, "dry_run": {"type": "boolean", "default": False}})
-    body["oneOf"] = [{"required": ["rows"]}, {"required": ["row"]}]
-    prediction = _object({"id": {"type": "string"}, "prediction": {"type": "number"}})
-    named = {name: {"type": "string"} for name in ("pipeline", "environment", "model", "package")}
-    answer = _object(named | {"predictions": {"type": "array", "items": prediction}})
-    return _docs(service, body) | {"responses": _responses("200", "One prediction a row, in order.", answer)}
-
-
-def _outcome_docs(service: Service) -> dict[str, Any]:
-    fields = {name: schema.json_schema(dtype) for name, dtype in service.schema.outcome.items()}
-    outcome = _object({"prediction_id": {"type": ["string", "null"]}} | fields)
-    many = {"type": "array", "items": outcome, "minItems": 1, "maxItems": schema.MAX_ROWS}
-    body = _object({"outcomes": many}) | {"required": ["outcomes"]}
-    named = {name: {"type": "string"} for name in ("pipeline", "environment")}
-    answer = _object(named | {"accepted": {"type": "array", "items": {"type": "string"}}})
-    return _docs(service, body) | {"responses": _responses("202", "On disk.", answer)}
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "additionalProperties": False}
-
-
-def _docs(service: Service, body: dict[str, Any]) -> dict[str, Any]:
-    path = {"name": "pipeline", "in": "path", "required": True, "schema": {"type": "string", "enum": [service.name]}}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": body}}}, "parameters": [path]}
-
-
-def _responses(status: str, description: str, answer: dict[str, Any]) -> dict[str, Any]:
-    refusals = {
-        "400": "Not JSON, or JSON that can be read in two ways.", "404": "Another pipeline.", "413": "Too large.",
-        "415": "Not application/json.", "422": "A field is wrong; it is named.", "429": "Busy: come again.",
-        "503": "No model, features or disk at the moment: come again.",
-    }  # fmt: skip
-    good = {"description": description, "content": {"application/json": {"schema": answer}}}
-    return {status: good} | {code: {"description": text} for code, text in refusals.items()}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -47,6 +50,48 @@ def test_a_server_that_is_down_is_a_value_that_names_it(nobody: str, ask: Callab
     assert isinstance(found, actions.OutOfReach)
     assert found.address == nobody
     assert nobody in found.why
+
+
+@pytest.fixture
+def answering() -> Iterator[list[int]]:
+    """A server, as Prefect's, that answers with these status codes, the last one again and again."""
+    codes: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(codes.pop(0) if len(codes) > 1 else codes[0])
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.server_port}/api"}):
+            yield codes
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("codes", "why"),
+    [
+        ([503, 503, 404], "knows no such deployment"),
+        ([503, 503, 503, 404], r"The server refused: code 503\."),
+        ([409, 404], r"The server refused: code 409\."),
+    ],
+)
+def test_a_server_that_is_busy_is_asked_again_and_one_that_refuses_is_not(
+    answering: list[int], codes: list[int], why: str
+) -> None:
+    """Prefect answers 503 when its database is locked for a moment."""
+    answering += codes
+    found = actions.deployment("train")
+    assert isinstance(found, actions.OutOfReach)
+    assert re.search(why, found.why), found.why
 
 
 def test_no_server_at_all_is_a_value_and_starts_none() -> None:

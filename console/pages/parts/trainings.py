@@ -26,7 +26,7 @@ COMPARISONS = pl.Schema(
 def comparisons(known: Sequence[Training]) -> pl.DataFrame:
     """Trainings that were compared with a champion, of COMPARISONS, in their order."""
     rows = [
-        (f"{closed.store_time:%Y-%m-%d %H:%M}", one.outcome, judged.difference, judged.low, judged.high, judged.rows)
+        (clock.printed(closed.store_time), one.outcome, judged.difference, judged.low, judged.high, judged.rows)
         for one in known
         if (judged := one.judged) and judged.difference is not None and (closed := one.due.closed)
     ]

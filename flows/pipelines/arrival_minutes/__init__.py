@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from flows.pipeline import MAE, TIME, Example, Pipeline, Serving, Use
+from flows.pipeline import MAE, TIME, Example, Pipeline, Promote, Serving, Trigger, Use
 
 TEXT, TIMES = ("flight_id", "origin", "dest", "carrier"), ("scheduled_departure", "scheduled_arrival")
 NOON = datetime(2013, 4, 1, 12, tzinfo=UTC)
@@ -29,6 +29,7 @@ def prepare(rows):
 pipeline = Pipeline(
     name="arrival_minutes", version="1.0.0", description=__doc__, owner="operations research", task="regression",
     dataset=dataset, prepare=prepare, inputs=("distance_miles", "hour_utc"), metric=MAE, floor=30.0,
+    trigger=Trigger(margin=0.5), promote=Promote(margin=0.1),  # minutes, as the metric is
     features=(Use("route", ("landed_late_7d", "landed_delay_7d"), prefix="route_"), Use("carrier", ("landed_delay_1d",))),
     estimator=lambda parameters: HistGradientBoostingRegressor(**{"loss": "absolute_error", "random_state": 0} | parameters),
     serving=Serving(

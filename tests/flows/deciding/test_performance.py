@@ -239,7 +239,7 @@ def test_performance_has_fallen_when_the_baseline_is_surely_better(low: float, f
     verdict = judge(Interval(low, 0.05, 0.1, 6500, 7), 0.005)
     assert verdict.fallen is fallen
     assert "0.0500" in verdict.sentence
-    assert "6500 rows" in verdict.sentence
+    assert "6,500 rows" in verdict.sentence
     assert "surely more than 0.005" in verdict.sentence
     assert ("not surely" in verdict.sentence) is not fallen
 
