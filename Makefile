@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	$(BIN)/assay demo $(if $(ONCE),--once)
 
 test: $(INSTALLED) lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)
