@@ -210,10 +210,10 @@ def told_fallen(body: MonitorDecided) -> bool | None:
 
 
 def notify(root: Root, pipeline: str, environment: str) -> None:
-    """Tell Prefect of a due that is open: new, or not claimed by anybody yet."""
-    pending = dues.pending(root, pipeline, environment)
-    if pending is not None and pending.state == "open":
-        emit("assay.retraining.due", pipeline, {"pipeline": pipeline, "environment": environment, "due": pending.id})
+    """Tell Prefect of a due that waits: new, not claimed by anybody yet, or left by a run that was killed."""
+    due = dues.waiting(root, pipeline, environment)
+    if due is not None:
+        emit("assay.retraining.due", pipeline, {"pipeline": pipeline, "environment": environment, "due": due.id})
 
 
 def verdict(body: MonitorDecided) -> str:

@@ -2,7 +2,7 @@
 
 A run starts from a due in the ledger and claims it by compare-and-set; the event that started it carries no authority. Without a due
 the run opens one itself, by hand, through the same decision. Killed anywhere, the same run finds its own rows and
-goes on; another run finds the due taken.
+goes on; another run finds the due taken while the first one's process lives, and takes it over when it has ended.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from store import blobs, clock, ledger
 from store.actions import ChallengerJudged, ModelRegistered
 from store.errors import AssayError, Conflict, InvalidInput, NotFound
 from store.layout import Root
+from store.ledger import Row
 from store.registry import dues, models, packages
 from store.registry.dues import Due
 from store.registry.models import Model
@@ -62,6 +63,9 @@ def run(
         say(f"Nothing to do: {refusal}")
         return Trained("nothing", str(refusal), due=due)
     with closing(root, claimed, run, now) as end, tempfile.TemporaryDirectory(prefix="assay-train-") as scratch:
+        if (done := promoted_for(root, claimed)) is not None:
+            end.outcome, end.model, end.sentence = "promoted", done.digest, done.reason
+            return Trained("promoted", done.reason, done.digest, claimed.id)
         champion = models.champion(root, pipeline, environment)
         built = build(root, package, champion, Path(scratch), now)
         model = register(root, package, environment, champion, built, Path(scratch), claimed.id, now, run)
@@ -81,10 +85,18 @@ def run(
 
 @step
 def claim(root: Root, package: Package, environment: str, due: str | None, run: str, reason: str, now: datetime) -> Due:
-    """The due this run works for: the given one, or one opened by hand."""
+    """The due this run works for: the given one, the one that waits for somebody, or one opened by hand."""
     if due is None:
-        due = _opened_by_hand(root, package, environment, reason, now)
+        waiting = dues.waiting(root, package.pipeline, environment)
+        due = waiting.id if waiting else _opened_by_hand(root, package, environment, reason, now)
     return dues.claim(root, due, run=run, actor=actor(), by=started_by(), now=now, reason=reason)
+
+
+def promoted_for(root: Root, due: Due) -> Row | None:
+    """The promotion that a run which was killed before it could close this due had already made."""
+    mine = {model.digest for model in models.listed(root, due.pipeline, due.environment) if model.body.due == due.id}
+    rows = ledger.find(root, action="model.promoted", subject=due.pipeline, environment=due.environment)
+    return next((row for row in reversed(rows) if row.digest in mine and row.seq > due.opened.seq), None)
 
 
 @step

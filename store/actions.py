@@ -182,10 +182,11 @@ class DueOpened:
 
 @dataclass(frozen=True)
 class DueClaimed:
-    """One run has taken the due; nobody else may."""
+    """One run has taken the due; nobody else may while its ``process`` (of ``store.process.identity``) lives."""
 
     run: str
     by: str
+    process: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def checked(kind: str, name: str) -> str:
     """The name itself, if it is lower-case letters, digits and underscores: it becomes a folder, a view and a module."""
     if not _NAME.fullmatch(name):
         raise InvalidInput(
-            f"{name!r} cannot be the name of a {kind}.",
+            f"{name!r} cannot be the name of {'an' if kind[0] in 'aeiou' else 'a'} {kind}.",
             "A name is lower-case letters, digits and underscores, starts with a letter, and has 63 characters at most.",
         )
     return name

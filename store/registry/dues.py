@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from store import clock, ledger
+from store import clock, ledger, process
 from store.actions import DueClaimed, DueClosed, DueOpened
 from store.errors import Conflict, NotFound
 from store.layout import Root
 from store.ledger import Row
 
 STALE = timedelta(hours=2)
-"""A claim this old (wall clock) without an end belongs to a run that was killed: it may be claimed again."""
+"""A claim this old (wall clock) without an end belongs to a run that was killed on another machine: it may be claimed again."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,19 @@ def pending(root: Root, pipeline: str, environment: str) -> Due | None:
     return next((due for due in listed(root, pipeline, environment) if due.state != "closed"), None)
 
 
+def abandoned(due: Due) -> bool:
+    """Whether the run that took it was killed: its process has ended, or, where that cannot be seen, long must have."""
+    if due.state != "claimed" or due.claimed is None:
+        return False
+    return process.ended(due.claimed.body.process) or clock.wall() - due.claimed.recorded_at > STALE
+
+
+def waiting(root: Root, pipeline: str, environment: str) -> Due | None:
+    """The due that somebody should take: open, or abandoned."""
+    due = pending(root, pipeline, environment)
+    return due if due is not None and (due.state == "open" or abandoned(due)) else None
+
+
 def open_due(
     root: Root, due: str, *, pipeline: str, environment: str, kinds: Sequence[str], reasons: Sequence[str],
     window_end: datetime, champion: str | None, actor: str, now: datetime,
@@ -86,26 +99,20 @@ def open_due(
 
 
 def claim(root: Root, due: str, *, run: str, actor: str, by: str, now: datetime, reason: str = "") -> Due:
-    """Take a due for one run. Conflict when it is closed, or another run has it: also when that one took over a stale claim.
+    """Take a due for one run. Conflict when it is closed, or another run has it: also when that one took over an abandoned claim.
 
-    The same run may claim again what it holds: it was killed, and is tried once more.
+    The same run may claim again what it holds: its process was killed, and it is tried once more in another.
     """
-    found = get(root, due)
+    found, me = get(root, due), process.identity()
 
     def guard(rows: Sequence[Row]) -> None:
-        now_wall = clock.wall()
         for other in _folded(rows, found.pipeline, found.environment):
-            if other.id != found.id or other.state == "open":
-                continue
-            stale = (
-                other.state == "claimed" and other.claimed is not None and now_wall - other.claimed.recorded_at > STALE
-            )
-            if not stale:
+            if other.id == found.id and other.state != "open" and not abandoned(other):
                 raise _taken(other)
 
     ledger.append(
-        root, "due.claimed", DueClaimed(run, by), subject=found.pipeline, digest=found.id, environment=found.environment,
-        actor=actor, now=now, reason=reason, request=f"claim-{found.id}-{run}", guard=guard,
+        root, "due.claimed", DueClaimed(run, by, me), subject=found.pipeline, digest=found.id, environment=found.environment,
+        actor=actor, now=now, reason=reason, request=f"claim-{found.id}-{run}-{me}", guard=guard,
     )  # fmt: skip
     held = get(root, found.id)
     if held.closed or held.claimed is None or held.claimed.body.run != run:  # this run's own claim is an old one

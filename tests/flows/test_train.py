@@ -1,5 +1,11 @@
 """A training starts from a due in the ledger, ends it, and decides who serves."""
 
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
 import pytest
 
 from flows import train
@@ -59,6 +65,61 @@ def test_a_training_that_fails_closes_its_due_with_the_reason(delivered_copy, mo
         train.run(delivered_copy, "arrival_minutes", due=due.id)
     closed = dues.get(delivered_copy, due.id).closed
     assert (closed.body.outcome, closed.body.sentence) == ("failed", "out of luck")
+
+
+def test_a_training_killed_at_any_step_is_completed_by_the_next_run(delivered_copy):
+    """The due of the killed run is taken over, not opened again: one due, one end, and no child left to write."""
+    root = delivered_copy
+    before = len(dues.listed(root, "arrival_minutes"))
+    champion = models.champion(root, "arrival_minutes", "production")
+    for action in ("due.opened", "due.claimed", "model.judged"):
+        killed_at(root, action)
+    found = train.run(root, "arrival_minutes", reason="the next one")
+    assert found.outcome == "kept"
+    (due,) = dues.listed(root, "arrival_minutes")[before:]
+    assert (due.id, due.state, due.closed.body.outcome) == (found.due, "closed", "kept")
+    assert models.champion(root, "arrival_minutes", "production") == champion
+    assert len([row for row in ledger.find(root, action="due.closed") if row.digest == due.id]) == 1
+    assert ledger.verify(root) == ledger.head(root)
+
+
+def killed_at(root, action):
+    """A training in a process of its own, killed as soon as its row of this action is there."""
+    known = len(ledger.find(root, action=action))
+    command = [sys.executable, "-m", "console.cli", "train", "arrival_minutes", "--reason", "to be killed"]
+    env = os.environ | {"ASSAY_ROOT": str(root.path)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        deadline = time.monotonic() + 120
+        while len(ledger.find(root, action=action)) == known:
+            assert process.poll() is None, process.stdout.read()
+            assert time.monotonic() < deadline
+        process.kill()
+
+
+CLAIMS = """
+import sys
+from pathlib import Path
+from store.layout import Root
+from store.registry import dues
+from tests.worlds import NOW
+dues.claim(Root.open(Path(sys.argv[1])), sys.argv[2], run="killed", actor="test", by="call", now=NOW)
+"""
+
+
+def test_a_promotion_whose_run_was_killed_before_the_end_is_what_the_due_ended_with(delivered_copy, tmp_path):
+    """The next run trains nothing: it closes the due as promoted, with the model that serves."""
+    root, due = delivered_copy, opened(delivered_copy)
+    subprocess.run([sys.executable, "-c", CLAIMS, str(root.path), due.id], check=True)
+    champion = models.champion(root, "arrival_minutes", "production")
+    model = models.register(
+        root, "arrival_minutes", "production", b"a better one", replace(champion.body, due=due.id, version="better"), actor="test", now=NOW
+    )  # fmt: skip
+    models.promote(root, model, expected=champion.digest, actor="test", now=NOW, reason="It is better.")
+    head = ledger.head(root)
+    found = train.run(root, "arrival_minutes", due=due.id)
+    assert (found.outcome, found.model, found.sentence) == ("promoted", model.digest, "It is better.")
+    assert dues.get(root, due.id).closed.body.model == model.digest
+    assert [row.action for row in ledger.rows(root)[head:]] == ["due.claimed", "due.closed"]
 
 
 def _fails(*_: object, **__: object) -> None:

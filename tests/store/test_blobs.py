@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,32 @@ def test_a_truncated_blob_is_refused(root: Root) -> None:
     blobs.path(root, sha).write_bytes(b"assay" * 50)
     with pytest.raises(Refused):
         blobs.get(root, sha)
+
+
+def test_what_is_no_file_of_a_blobs_size_is_refused_unread(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe would hang its reader, and a file without end would fill the memory."""
+    sha = blobs.put(root, b"assay")
+    where = blobs.path(root, sha)
+    monkeypatch.setattr(blobs, "MAX_BYTES", 4)
+    with pytest.raises(
+        Refused, match=f"The blob {sha[:8]} is no file of at most 4 bytes.*5 bytes, mode -r.*nothing was read"
+    ):
+        blobs.get(root, sha)
+    where.unlink()
+    os.mkfifo(where)
+    with pytest.raises(Refused, match="mode pr"):
+        blobs.get(root, sha)
+    where.unlink()
+    where.mkdir()
+    with pytest.raises(Refused, match="mode dr"):
+        blobs.get(root, sha)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_a_blob_that_is_no_json_is_refused(root: Root, data: bytes) -> None:
+    """Even if its bytes are those that were stored."""
+    with pytest.raises(Refused, match="is no JSON"):
+        blobs.get_json(root, blobs.put(root, data))
 
 
 def test_an_unknown_digest_is_not_found(root: Root) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from store import clock, ledger
+from store import clock, ledger, process
 from store.errors import Conflict, NotFound
 from store.layout import Root
 from store.registry import dues
@@ -187,8 +189,57 @@ def test_a_closed_due_is_not_claimed(root: Root) -> None:
     assert ledger.head(root) == 3
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims of a machine whose processes cannot be seen from here."""
+    monkeypatch.setattr(process, "identity", lambda pid=None: "another-machine/boot/pid/1/1")
+
+
+def test_the_claim_of_a_killed_process_may_be_taken_over_at_once(root: Root) -> None:
+    """Not while it lives, though it only sleeps; the due waits for somebody as soon as it was killed."""
+    opened(root)
+    assert dues.waiting(root, PIPELINE, ENVIRONMENT) == dues.get(root, DUE)
+    with subprocess.Popen(
+        [sys.executable, "-c", CLAIMS, str(root.path), DUE], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"claimed\n"
+        with pytest.raises(Conflict, match="Run killed has it"):
+            claim(root, "next")
+        assert dues.waiting(root, PIPELINE, ENVIRONMENT) is None
+        child.kill()
+        child.wait()
+    assert dues.waiting(root, PIPELINE, ENVIRONMENT) == dues.get(root, DUE)
+    due = claim(root, "next")
+    assert due.claimed
+    assert due.claimed.body.run == "next"
+    assert dues.waiting(root, PIPELINE, ENVIRONMENT) is None
+
+
+def test_the_same_run_claims_again_in_another_process(root: Root) -> None:
+    """Prefect tries a run once more after its process was killed: it goes on with what it holds."""
+    opened(root)
+    subprocess.run([sys.executable, "-c", CLAIMS, str(root.path), DUE], input=b"\n", check=True)
+    due = claim(root, "killed")
+    assert due == claim(root, "killed")
+    assert close(root, "killed").state == "closed"
+
+
+CLAIMS = """
+import sys
+from pathlib import Path
+from store.layout import Root
+from store.registry import dues
+from tests.conftest import NOW
+dues.claim(Root.open(Path(sys.argv[1])), sys.argv[2], run="killed", actor="train", by="test", now=NOW)
+print("claimed", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.usefixtures("elsewhere")
 def test_a_stale_claim_may_be_taken_over(root: Root, wall: dict[str, datetime]) -> None:
-    """Two hours by the machine's clock after a claim its run counts as killed; not a moment before."""
+    """Two hours by the machine's clock after a claim whose process cannot be seen its run counts as killed; not a moment before."""
     opened(root)
     claim(root, "killed")
     wall["now"] += dues.STALE
@@ -202,6 +253,7 @@ def test_a_stale_claim_may_be_taken_over(root: Root, wall: dict[str, datetime]) 
         claim(root, "third")
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_who_lost_a_stale_claim_cannot_go_on(root: Root, wall: dict[str, datetime]) -> None:
     """The old run comes back: it can neither claim again, though its own claim stands in the ledger, nor close."""
     opened(root)
