@@ -35,13 +35,18 @@ def start(processes: Processes, env: Mapping[str, str], port: int) -> None:
 
     Returns when all of it is up: half a minute on a fresh database.
     """
-    serving = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
-    processes.start("prefect-server", python("-m", "prefect", *serving), env)
-    wait_for("Prefect's server", answers(env["PREFECT_API_URL"] + "/health"), processes)
+    serve(processes, env, port)
     create_pool(processes, env)
     processes.start("prefect-worker", python("-m", "prefect", "worker", "start", "--pool", POOL, "--limit", "2"), env)
     _prefect(processes, env, "--no-prompt", "deploy", "--all")
     _prefect(processes, env, "deployment", "schedule", "pause", "--all")
+
+
+def serve(processes: Processes, env: Mapping[str, str], port: int) -> None:
+    """The server alone; returns when it answers."""
+    words = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
+    processes.start("prefect-server", python("-m", "prefect", *words), env)
+    wait_for("Prefect's server", answers(env["PREFECT_API_URL"] + "/health"), processes)
 
 
 def create_pool(processes: Processes, env: Mapping[str, str]) -> None:

@@ -17,6 +17,15 @@ from store.layout import Root
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 NOW = datetime(2013, 2, 18, tzinfo=UTC)
+CLAIMS = """
+import sys
+from pathlib import Path
+from store import clock
+from store.layout import Root
+from store.registry import dues
+dues.claim(Root.open(Path(sys.argv[1])), sys.argv[2], run="killed", actor="test", by="call", now=clock.wall())
+"""
+"""A program that claims a due of a root and ends without a word: a run that was killed."""
 PIPELINES = ("flight_delay", "arrival_minutes")
 
 

@@ -1,6 +1,8 @@
 """Prefect's automation, not our code, starts the training that a due asks for; the service swaps under traffic."""
 
 import json
+import os
+import signal
 import subprocess
 from datetime import timedelta
 
@@ -8,10 +10,11 @@ import httpx
 import pytest
 import yaml
 
+from console import prefect_server
 from console.demo.replay import Replayer
 from console.processes import WORKSPACE, answers, free_port, python, wait_for
 from flows.pipeline import Window
-from store import clock
+from store import clock, ledger
 from store.registry import dues, models
 from tests.worlds import NOW
 
@@ -103,3 +106,30 @@ def test_steps_and_artifacts_are_seen_in_prefects_ui(prefect, trained):
     assert {"claim", "build", "register", "compare"} <= {one["name"].rpartition("-")[0] for one in tasks}
     artifacts = httpx.post(env["PREFECT_API_URL"] + "/artifacts/filter", json={}, timeout=120).json()
     assert any(one["key"] == "flight-delay-training" for one in artifacts), json.dumps(artifacts)[:300]
+
+
+def test_a_training_whose_server_was_killed_is_finished_or_begun_again(prefect):
+    """Whatever becomes of its run, the due ends once: by that run, or by the next one that the monitor's event starts."""
+    env, root, processes = prefect
+    before = len(dues.listed(root, "arrival_minutes"))
+    start = "from flows.orchestration import start_deployment; start_deployment('train', {'pipeline': 'arrival_minutes', 'reason': 'e2e'})"
+    run(env, "-c", start)
+
+    def due():
+        return next(iter(dues.listed(root, "arrival_minutes")[before:]), None)
+
+    wait_for("the run's claim", lambda: due() and due().claimed, processes, 120)
+    server = processes.running.pop("prefect-server")
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+    prefect_server.serve(processes, env, int(env["PREFECT_SERVER_API_PORT"]))
+
+    def ended():
+        if dues.waiting(root, "arrival_minutes", "production"):
+            run(env, "-c", EMIT.replace(PIPELINE, "arrival_minutes"))
+        return due().closed
+
+    closed = wait_for("the training's end", ended, processes, 300)
+    assert closed.body.outcome == "kept"
+    assert len(dues.listed(root, "arrival_minutes")) == before + 1
+    assert ledger.verify(root) == ledger.head(root)

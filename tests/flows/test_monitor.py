@@ -1,5 +1,7 @@
 """A window is judged once, on what was served and what has matured."""
 
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -10,8 +12,8 @@ from flows.pipeline import Window
 from flows.serving import supervisor
 from store import clock, ledger
 from store.errors import NotFound
-from store.registry import models
-from tests.worlds import NOW, copied
+from store.registry import dues, models
+from tests.worlds import CLAIMS, NOW, copied
 
 WEEK = timedelta(days=7)
 
@@ -68,6 +70,32 @@ def test_without_a_champion_there_is_nothing_to_watch(root):
     """The error says what to run."""
     with pytest.raises(NotFound, match="assay train flight_delay"):
         monitor.run(root, "flight_delay")
+
+
+def test_a_due_is_told_again_until_somebody_works_for_it(root, monkeypatch):
+    """Open or left by a killed run it is told each time; while a run that lives has it, and after its end, nothing is."""
+    told = []
+    monkeypatch.setattr(monitor, "emit", lambda event, pipeline, payload: told.append((event, pipeline, payload)))
+
+    def events() -> int:
+        told.clear()
+        monitor.notify(root, "flight_delay", "production")
+        return len(told)
+
+    assert events() == 0
+    opening = {"kinds": ["drift"], "reasons": ["a test says so"], "window_end": NOW, "champion": None}
+    due = dues.open_due(
+        root, "d" * 64, pipeline="flight_delay", environment="production", actor="test", now=NOW, **opening
+    )
+    assert (events(), events()) == (1, 1)
+    payload = {"pipeline": "flight_delay", "environment": "production", "due": due.id}
+    assert told == [("assay.retraining.due", "flight_delay", payload)]
+    subprocess.run([sys.executable, "-c", CLAIMS, str(root.path), due.id], check=True)
+    assert events() == 1
+    dues.claim(root, due.id, run="living", actor="test", by="call", now=NOW)
+    assert events() == 0
+    dues.close(root, due.id, outcome="kept", run="living", by="call", model=None, sentence="", actor="test", now=NOW)
+    assert events() == 0
 
 
 def test_windows_lie_on_a_grid_that_begins_on_mondays():

@@ -13,7 +13,7 @@ from store import ledger
 from store.errors import AssayError, NotFound
 from store.features import snapshot
 from store.registry import dues, models, packages
-from tests.worlds import NOW
+from tests.worlds import CLAIMS, NOW
 
 
 def opened(root, pipeline="arrival_minutes"):
@@ -48,13 +48,17 @@ def test_a_due_is_claimed_worked_for_and_closed_with_a_reasoned_decision(deliver
 
 
 def test_a_repeated_or_forged_event_trains_nothing(delivered_copy):
-    """A due that is closed, or that nobody opened, is no work; the ledger does not grow."""
+    """A due that a living run has, that is closed, or that nobody opened, is no work; the ledger does not grow."""
     due = opened(delivered_copy)
     dues.claim(delivered_copy, due.id, run="another run", actor="test", by="automation", now=NOW)
     head = ledger.head(delivered_copy)
     assert train.run(delivered_copy, "arrival_minutes", due=due.id).outcome == "nothing"
     assert train.run(delivered_copy, "arrival_minutes", due="f" * 64).outcome == "nothing"
     assert ledger.head(delivered_copy) == head
+    ending = {"outcome": "kept", "model": None, "sentence": "", "by": "automation", "actor": "test", "now": NOW}
+    dues.close(delivered_copy, due.id, run="another run", **ending)
+    assert train.run(delivered_copy, "arrival_minutes", due=due.id).outcome == "nothing"
+    assert ledger.head(delivered_copy) == head + 1
 
 
 def test_a_training_that_fails_closes_its_due_with_the_reason(delivered_copy, monkeypatch):
@@ -94,16 +98,6 @@ def killed_at(root, action):
             assert process.poll() is None, process.stdout.read()
             assert time.monotonic() < deadline
         process.kill()
-
-
-CLAIMS = """
-import sys
-from pathlib import Path
-from store.layout import Root
-from store.registry import dues
-from tests.worlds import NOW
-dues.claim(Root.open(Path(sys.argv[1])), sys.argv[2], run="killed", actor="test", by="call", now=NOW)
-"""
 
 
 def test_a_promotion_whose_run_was_killed_before_the_end_is_what_the_due_ended_with(delivered_copy, tmp_path):
