@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
+import threading
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ import obstore
 from obstore.store import LocalStore
 
 from store.errors import InvalidInput, NotFound, Refused
-from store.layout import Root
+from store.layout import Root, writing
 
 MAX_BYTES = 512 * 1024 * 1024
 
@@ -52,16 +56,24 @@ def put(root: Root, data: bytes) -> str:
     sha = digest(data)
     key = str(path(root, sha).relative_to(root.blobs))
     try:
-        obstore.put(LocalStore(root.blobs), key, data, mode="create")
+        with writing(root.blobs / key):
+            obstore.put(LocalStore(root.blobs), key, data, mode="create")
     except obstore.exceptions.AlreadyExistsError:
         get(root, sha)
     return sha
 
 
 def get(root: Root, sha: str) -> bytes:
-    """The bytes of a digest. Raises NotFound, or Refused when they no longer hash to their name."""
+    """The bytes of a digest. Raises NotFound, or Refused when they no longer hash to their name, or are no file of a blob's size."""
     where = path(root, sha)
     try:
+        found = where.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
+            raise Refused(
+                f"The blob {sha[:8]} is no file of at most {MAX_BYTES:,} bytes.",
+                f"At {where} lies something of {found.st_size:,} bytes, mode {stat.filemode(found.st_mode)}.",
+                "Restore it from a copy; nothing was read.",
+            )
         data = where.read_bytes()
     except FileNotFoundError:
         raise NotFound(
@@ -82,5 +94,37 @@ def put_json(root: Root, value: Any) -> str:
 
 
 def get_json(root: Root, sha: str) -> Any:
-    """The value of a canonical JSON blob."""
-    return json.loads(get(root, sha))
+    """The value of a canonical JSON blob. Raises as ``get``, and Refused when the blob is no JSON."""
+    try:
+        return json.loads(get(root, sha))
+    except (ValueError, RecursionError) as error:
+        raise Refused(
+            f"The blob {sha[:8]} is no JSON: {type(error).__name__}.",
+            f"It lies at {path(root, sha)}, as it was stored.",
+        ) from error
+
+
+def listed(root: Root) -> list[str]:
+    """The digest of every blob there is, in order."""
+    found = (file.name for file in root.blobs.glob("sha256/[0-9a-f][0-9a-f]/*"))
+    return sorted(name for name in found if len(name) == 64 and not set(name) - set("0123456789abcdef"))
+
+
+def remove(root: Root, sha: str, *, before: datetime) -> bool:
+    """Remove a blob that nobody has put since ``before`` (wall clock, with a zone); whether it was removed.
+
+    It is taken aside first and looked at again there: who renewed it meanwhile gets it back.
+    """
+    where = path(root, sha)
+    aside = where.with_name(f".{sha}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        if where.stat().st_mtime >= before.timestamp():
+            return False
+        os.rename(where, aside)
+    except FileNotFoundError:
+        return False
+    if aside.stat().st_mtime >= before.timestamp():
+        os.rename(aside, where)
+        return False
+    aside.unlink()
+    return True

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from store.errors import InvalidInput, Refused
+from store.errors import AssayError, InvalidInput, Refused, Unreachable
 
 FORMAT = 1
 ENVIRONMENTS = ("test", "production")
+_WILL_NOT = (
+    "No space left on device", "database or disk is full", "Disk quota exceeded", "Read-only file system", "Permission denied",
+    "File too large", "Input/output error",
+)  # fmt: skip
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -102,8 +109,33 @@ class Root:
         return self.path / "spool" / checked_environment(environment) / checked("pipeline", pipeline)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around every write below the root: Unreachable when the file system will not take it, whichever library found that out.
+
+    Each of them has an exception of its own for it (OSError, obstore's, Delta's, SQLite's); the system's words are in all.
+    """
+    try:
+        yield
+    except Exception as error:
+        why = next((reason for reason in _WILL_NOT if reason in str(error)), None)
+        if isinstance(error, AssayError) or why is None:
+            raise
+        held = next(folder for folder in (path, *path.parents) if folder.exists())
+        raise Unreachable(
+            f"{path.name} cannot be written: {why}.",
+            f"At {held} {shutil.disk_usage(held).free:,} bytes are free. Nothing was half-written.",
+            "Make room or mend the permissions, and run it again.",
+        ) from error
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace ``path`` in one step: a reader sees the old bytes or the new ones, and a kill leaves no half of either."""
+    with writing(path):
+        _replace(path, data)
+
+
+def _replace(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:

@@ -17,6 +17,7 @@ never null. Order is ``seq``, never time.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import threading
@@ -33,8 +34,8 @@ import polars as pl
 from obstore.store import LocalStore
 
 from store import actions, blobs, clock
-from store.errors import Conflict, InvalidInput, NotFound, Refused
-from store.layout import Root
+from store.errors import Conflict, InvalidInput, NotFound, Refused, Unreachable
+from store.layout import Root, writing
 
 GENESIS = "0" * 64
 _SEAL = b"assay sha256 "
@@ -271,7 +272,8 @@ def _missing(root: Root, seq: int) -> Refused:
 def _create(root: Root, row: Row) -> bool:
     """Put the row under its number if nobody has: the ledger's one primitive."""
     try:
-        obstore.put(LocalStore(root.ledger), _name(row.seq), _bytes([row]), mode="create")
+        with writing(root.ledger / _name(row.seq)):
+            obstore.put(LocalStore(root.ledger), _name(row.seq), _bytes([row]), mode="create")
     except obstore.exceptions.AlreadyExistsError:
         return False
     return True
@@ -318,11 +320,9 @@ def _parsed(data: bytes, path: Path) -> list[Row]:
 def _checkpoint(root: Root, seq: int) -> None:
     """All rows so far in one file, so that a new process reads one file instead of thousands. Only a cache."""
     folder = root.ledger / "checkpoints"
-    folder.mkdir(exist_ok=True)
-    try:
+    with contextlib.suppress(obstore.exceptions.AlreadyExistsError, Unreachable), writing(folder / _name(seq)):
+        folder.mkdir(exist_ok=True)
         obstore.put(LocalStore(folder), _name(seq), _bytes(rows(root)[:seq]), mode="create")
-    except obstore.exceptions.AlreadyExistsError:
-        return
 
 
 def one(root: Root, seq: int) -> Row:

@@ -22,6 +22,7 @@ from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_d
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from store.errors import Conflict, InvalidInput, NotFound
+from store.layout import writing
 
 _ATTEMPTS = 20
 _STATISTICS = timedelta(milliseconds=1)  # Delta keeps a file's smallest and largest instant in whole milliseconds.
@@ -38,7 +39,7 @@ def create(path: Path, schema: pl.Schema | dict[str, pl.DataType]) -> None:
         path.mkdir(parents=True, exist_ok=True)
         # Who loses a race must not retry: that would commit, and replace the winner's columns.
         first = CommitProperties(max_commit_retries=0)
-        with contextlib.suppress(CommitFailedError):
+        with contextlib.suppress(CommitFailedError), writing(path):
             DeltaTable.create(str(path), schema=_arrow(pl.Schema(schema)), mode="ignore", commit_properties=first)
 
 
@@ -59,11 +60,8 @@ def append(path: Path, frame: pl.DataFrame, *, transaction: tuple[str, int] | No
             return int(table.version())
         applied = [Transaction(*transaction)] if transaction else None
         try:
-            write_deltalake(
-                table,
-                frame.to_arrow(),
-                mode="append",
-                commit_properties=CommitProperties(app_transactions=applied, max_commit_retries=0 if applied else 15),
+            _commit(
+                path, table, frame, CommitProperties(app_transactions=applied, max_commit_retries=0 if applied else 15)
             )
         except (CommitFailedError, DeltaError) as error:
             if "ransaction" in str(error) or isinstance(error, CommitFailedError):
@@ -84,17 +82,17 @@ def extend(path: Path, frame: pl.DataFrame, *, after: int, transactions: Sequenc
     frame = _fitted(path, frame, _schema(table))
     applied = [Transaction(*pair) for pair in transactions] or None
     try:
-        write_deltalake(
-            table,
-            frame.to_arrow(),
-            mode="append",
-            commit_properties=CommitProperties(app_transactions=applied, max_commit_retries=0),
-        )
+        _commit(path, table, frame, CommitProperties(app_transactions=applied, max_commit_retries=0))
     except (CommitFailedError, DeltaError) as error:
         if "ransaction" in str(error) or isinstance(error, CommitFailedError):
             return False
         raise
     return True
+
+
+def _commit(path: Path, table: DeltaTable, frame: pl.DataFrame, properties: CommitProperties) -> None:
+    with writing(path):
+        write_deltalake(table, frame.to_arrow(), mode="append", commit_properties=properties)
 
 
 def version(path: Path) -> int:
@@ -136,7 +134,8 @@ def widen(path: Path, wanted: pl.Schema) -> None:
         if not fresh:
             return
         try:
-            table.alter.add_columns(Schema.from_arrow(_arrow(pl.Schema(fresh))).fields)
+            with writing(path):
+                table.alter.add_columns(Schema.from_arrow(_arrow(pl.Schema(fresh))).fields)
         except CommitFailedError:
             continue
         return
@@ -213,6 +212,34 @@ def compact(path: Path) -> None:
         _open(path).optimize.compact()
     finally:
         os.close(log)
+
+
+def unreached(path: Path, versions: Iterable[int], *, before: datetime) -> list[Path]:
+    """Parquet files of the table's folder that nobody can be reading and no wanted version has, oldest name first.
+
+    Wanted are the newest version, ``versions``, and every version that was the newest one at ``before`` (wall clock, with a zone) or
+    later: a reader may still hold it. A file younger than ``before`` may belong to a commit under way. Left over are what compaction
+    replaced and what a killed writer never committed. NotFound: one of ``versions`` cannot be read.
+    """
+    horizon, newest = before.timestamp(), version(path)
+    held = {
+        int(log.stem) - 1
+        for log in (path / "_delta_log").glob("*.json")
+        if log.stem.isdigit() and log.stat().st_mtime >= horizon
+    }
+    wanted = {newest, *versions, *(number for number in held if 0 <= number <= newest)}
+    kept = set[str]()
+    for number in sorted(wanted):
+        try:
+            kept.update(files(path, version=number))
+        except DeltaError as error:
+            raise NotFound(
+                f"Version {number} of the table {path.name} cannot be read any more.",
+                f"The table lies at {path}, its newest version is {newest}.",
+                "Restore its _delta_log from a copy.",
+            ) from error
+    found = (file for file in sorted(path.glob("*.parquet")) if str(file) not in kept)
+    return [file for file in found if file.stat().st_mtime < horizon]
 
 
 _handles = threading.local()

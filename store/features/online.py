@@ -36,7 +36,7 @@ from store.errors import InvalidInput, NotFound, Unreachable
 from store.features import group as groups
 from store.features.group import EVENT_TIME, KNOWN_TIME, ROW_HASH, Group
 from store.features.join import Use, gather
-from store.layout import Root, write_atomically
+from store.layout import Root, write_atomically, writing
 
 KEPT = 3
 _ATTEMPTS = 10
@@ -66,8 +66,9 @@ def materialise(root: Root, group_names: Sequence[str], *, now: datetime) -> Non
     for name in group_names:
         group = groups.load(root, name)
         folder = root.online(group.name)
-        folder.mkdir(parents=True, exist_ok=True)
-        file = _published(folder, _written(folder, group, _newest(root, group, now)))
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            file = _published(folder, _written(folder, group, _newest(root, group, now)))
         pointer = {"file": file.name, "now": now.isoformat(), "reference": group.reference}
         _point(folder / f"{group.reference}.json", pointer)
         if group == groups.load(root, group.name):
