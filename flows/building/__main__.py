@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from flows.building import analyse, artifact, assemble, catalog, publish, split, tune
+from flows.building import analyse, artifact, assemble, catalog, publish, split, trial, tune
 from flows.building.fit import fit, matrix, predict
 from flows.building.job import Job, main, step
 from flows.pipeline import Pipeline, Window
 from store import blobs, clock
 from store.errors import InvalidInput
 from store.layout import Root
+
+LABELLED_WITHIN = timedelta(days=365)
+"""How long after a window its rows' labels may come, where rows without labels are wanted too."""
 
 
 def describe(pipeline: Pipeline, job: Job) -> Job:
@@ -56,6 +59,7 @@ def train(pipeline: Pipeline, job: Job) -> Job:
     seconds.lap("fit")
     step(f"analysing {test.height:,} test rows")
     judged = _judged(pipeline, root, test, data, job.get("champion"))
+    trial.remember(root, blobs.digest(data), pipeline.trusted)
     analysis = (pipeline.analyse or analyse.analyse)(pipeline, judged)
     seconds.lap("analyse")
     (folder / "model.skops").write_bytes(data)
@@ -83,18 +87,22 @@ def score(pipeline: Pipeline, job: Job) -> Job:
 
     ``prediction`` is the model's (``job["model"]``: a digest), or what was served (``job["served"]``: a parquet file with key and
     prediction), or null; ``value`` is its business value, null without one. With ``job["columns"]`` the model's columns follow.
+    With ``job["unlabelled"]`` rows are there that nobody knows the label of yet: asked by the time facts are complete, label null.
     """
     root, now = Root.open(job["root"]), datetime.fromisoformat(job["now"])
     known = catalog.load()
     pipeline = assemble.pinned(pipeline, job.get("groups", {}))
     window = Window.from_dict(job["window"])
     until = assemble.known_until(root, known, pipeline, now)
-    rows = assemble.spine(pipeline, publish.reader(root, known), Window(window.start, max(until, window.start)))
+    end = window.end + LABELLED_WITHIN if job.get("unlabelled") else until
+    rows = assemble.spine(pipeline, publish.reader(root, known), Window(window.start, max(end, until, window.start)))
     rows = rows.filter(pl.col("event_time") < window.end)
+    if job.get("unlabelled"):
+        rows = rows.filter(pl.col("event_time") <= until)
+        rows = rows.with_columns(pl.when(pl.col("label_time") < until).then("label").alias("label"))
     if rows.is_empty():
-        raise InvalidInput(
-            f"{pipeline.name} has no labelled rows in {window}.", remedy="Ask for a window that holds some."
-        )
+        kind = "rows" if job.get("unlabelled") else "labelled rows"
+        raise InvalidInput(f"{pipeline.name} has no {kind} in {window}.", remedy="Ask for a window that holds some.")
     if job.get("model") or job.get("columns"):
         rows = assemble.joined(root, pipeline, rows)
     rows = _with_predictions(pipeline, root, rows, job)
@@ -109,7 +117,7 @@ def _with_predictions(pipeline: Pipeline, root: Root, rows: pl.DataFrame, job: J
     if job.get("served"):
         rows = rows.join(pl.read_parquet(job["served"]), on=pipeline.serving.key, how="left", maintain_order="left")
     elif job.get("model"):
-        model = artifact.loads(blobs.get(root, job["model"]), trusted=pipeline.trusted, package=pipeline.name)
+        model = _loaded(pipeline, blobs.get(root, job["model"]))
         rows = rows.with_columns(pl.Series("prediction", predict(pipeline, model, matrix(pipeline, rows))))
     else:
         rows = rows.with_columns(pl.lit(None, pl.Float64).alias("prediction"))
@@ -131,9 +139,15 @@ def _judged(pipeline: Pipeline, root: Root, test: pl.DataFrame, data: bytes, cha
         if stored is None:
             columns.append(pl.Series(name, [None] * test.height, dtype=pl.Float64))
         else:
-            model = artifact.loads(stored, trusted=pipeline.trusted, package=pipeline.name)
+            model = _loaded(pipeline, stored)
             columns.append(pl.Series(name, predict(pipeline, model, rows)))
     return test.with_columns(columns).select(*_kept(pipeline, test.columns), "prediction", "champion")
+
+
+def _loaded(pipeline: Pipeline, data: bytes) -> Any:
+    """The model of these bytes, with no more memory than that may take."""
+    with trial.memory(data):
+        return artifact.loads(data, trusted=pipeline.trusted, package=pipeline.name)
 
 
 def _kept(pipeline: Pipeline, columns: list[str]) -> list[str]:

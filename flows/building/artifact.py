@@ -18,13 +18,13 @@ import json
 import math
 import sys
 import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import skops.io
 
+from flows.building import archive
 from store.errors import InvalidInput, Refused
 
 MAX_BYTES = 512 * 1024 * 1024
@@ -125,9 +125,10 @@ def _archived(data: bytes) -> bytes:
     try:
         schema = json.loads(members[_SCHEMA])
         twins: dict[Any, Node] = {}
+        left = MAX_BYTES - sum(map(len, members.values()))
         for node in _nodes(schema):
             _check_twin(node, twins)
-            _check_node(node, members)
+            left -= _check_node(node, members, left)
     except Refused:
         raise
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -135,25 +136,14 @@ def _archived(data: bytes) -> bytes:
     return _archive(schema, {name: content for name, content in members.items() if name != _SCHEMA})
 
 
-def _members(data: bytes, limit: int = MAX_BYTES) -> dict[str, bytes]:
-    """Name to content, inflated under a limit: declared sizes first, then what really comes out."""
+def _members(data: bytes, most: int = MAX_BYTES) -> dict[str, bytes]:
+    """Name to content, at most so many bytes in all."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found = archive.infolist()
-            if sum(info.file_size for info in found) > limit:
-                raise _too_large(limit)
-            if len({info.filename for info in found}) != len(found):
-                raise _damaged("it has two members of one name")
-            members = dict[str, bytes]()
-            for info in found:
-                with archive.open(info) as member:
-                    members[info.filename] = member.read(limit + 1)
-                limit -= len(members[info.filename])
-                if limit < 0:
-                    raise _too_large(MAX_BYTES)
-            return members
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, RuntimeError, zlib.error) as error:
-        raise _damaged(f"{type(error).__name__}: {error}") from error
+        return archive.members(data, most)
+    except archive.TooLarge as error:
+        raise Refused("The stored model is too large.", f"Found: {error}.", "Nothing was loaded.") from error
+    except archive.Unreadable as error:
+        raise _damaged(str(error)) from error
 
 
 def _check_twin(node: Node, twins: dict[Any, Node]) -> None:
@@ -163,7 +153,8 @@ def _check_twin(node: Node, twins: dict[Any, Node]) -> None:
         raise _damaged(f"object {identity} is described twice, differently")
 
 
-def _check_node(node: Node, members: Mapping[str, bytes]) -> None:
+def _check_node(node: Node, members: Mapping[str, bytes], left: int) -> int:
+    """Refuse what would crash or grow later. How many bytes of ``left`` it takes: a sparse matrix is an archive itself."""
     loader = node["__loader__"]
     if loader == "NdArrayNode" and node["type"] == "numpy":
         dtype, shape = _header(members[node["file"]])
@@ -171,12 +162,15 @@ def _check_node(node: Node, members: Mapping[str, bytes]) -> None:
         if is_scalar and (shape != () or dtype.type.__name__ != node["__class__"]):
             raise _damaged(f"a {dtype} array of shape {shape} is labelled {_type(node)}")
     elif loader == "SparseMatrixNode":
-        for content in _members(members[node["file"]]).values():
+        parts = _members(members[node["file"]], left).values()
+        for content in parts:
             _header(content)
+        return sum(map(len, parts))
     elif loader == "RandomStateNode":
         position = json.loads(node["content"]["content"]["state"]["content"]["pos"]["content"])
         if not 0 <= position <= _RANDOM_STATE_WORDS:
             raise _damaged(f"a random state stands at {position} of {_RANDOM_STATE_WORDS}")
+    return 0
 
 
 def _header(content: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
@@ -199,10 +193,6 @@ def _audited(data: bytes) -> list[str]:
 
 def _damaged(why: str) -> Refused:
     return Refused("These bytes are no stored model.", f"Found: {why}.", "Restore it from a copy, or train again.")
-
-
-def _too_large(limit: int) -> Refused:
-    return Refused("The stored model is too large.", f"Unpacked it exceeds {limit:,} bytes.", "Nothing was loaded.")
 
 
 # ---- out ----------------------------------------------------------------------------------------------------------
@@ -285,11 +275,11 @@ def _unpadded(name: str, content: bytes) -> bytes:
 def _archive(schema: Node, members: Mapping[str, bytes]) -> bytes:
     """A zip of stored members in the given order, schema first, with a fixed date."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as made:
         for name, content in {_SCHEMA: json.dumps(schema).encode(), **members}.items():
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             info.create_system, info.external_attr = 3, 0o600 << 16
-            archive.writestr(info, content)
+            made.writestr(info, content)
     return buffer.getvalue()
 
 

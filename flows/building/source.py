@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from hatchling.builders.wheel import WheelBuilder
 
+from flows.building import archive
 from store.errors import InvalidInput, NotFound, Refused
 from store.layout import checked
 
@@ -50,13 +49,10 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def held(wheel: bytes, name: str) -> dict[str, bytes]:
     """The same of a wheel whose digest is verified."""
-    with _archive(wheel, name) as archive:
-        named = {
-            member.filename.removeprefix(f"{name}/"): member
-            for member in archive.infolist()
-            if member.filename.startswith(f"{name}/") and not member.is_dir()
-        }
-        return {relative: archive.read(member) for relative, member in named.items() if _counts(relative)}
+    own = {
+        path.removeprefix(f"{name}/"): content for path, content in _members(wheel, name).items() if _own(path, name)
+    }
+    return {relative: content for relative, content in own.items() if _counts(relative)}
 
 
 def _counts(name: str) -> bool:
@@ -117,40 +113,38 @@ def _fixed_date() -> Iterator[None]:
 
 
 def unpack(data: bytes, name: str, target: Path) -> None:
-    """Unpack a wheel whose digest is verified. Refused: no wheel, names outside the pipeline's own, links, or too much inside."""
-    with _archive(data, name) as archive:
-        members = archive.infolist()
-        if sum(member.file_size for member in members) > MAX_UNPACKED:
-            raise Refused(
-                f"The package of {name} unpacks to over {MAX_UNPACKED:,} bytes.", remedy="Nothing was unpacked."
-            )
-        for member in members:
-            parts = Path(member.filename).parts
-            if (
-                not _own(parts, name)
-                or ".." in parts
-                or member.filename.startswith("/")
-                or "\\" in member.filename
-                or (member.external_attr >> 28) == 0xA
-            ):
-                raise Refused(
-                    f"The package of {name} holds {member.filename!r}.",
-                    "A package has one top-level name.",
-                    "Nothing was unpacked.",
-                )
-        target.mkdir(parents=True)
-        archive.extractall(target, [member for member in members if member.filename.startswith(f"{name}/")])
+    """Unpack a wheel whose digest is verified.
+
+    Refused: no wheel, names outside the pipeline's own, files that count for no digest, links, or too much inside.
+    """
+    content = {path: data for path, data in _members(data, name).items() if _own(path, name)}
+    target.mkdir(parents=True)
+    for relative, member in content.items():
+        path = target / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(member)
 
 
-def _archive(data: bytes, name: str) -> zipfile.ZipFile:
+def _members(wheel: bytes, name: str) -> dict[str, bytes]:
+    """Everything in a wheel by its path, if it is such as ``wheel`` makes."""
     try:
-        return zipfile.ZipFile(io.BytesIO(data))
-    except zipfile.BadZipFile as error:
-        raise Refused(f"The package of {name} is no wheel: {error}.", remedy="Nothing was unpacked.") from None
+        found = archive.members(wheel, MAX_UNPACKED)
+    except archive.Unreadable as error:
+        raise Refused(f"The package of {name} is no wheel: {error}.", remedy="Nothing was unpacked.") from error
+    folders = {parent.as_posix() for path in found for parent in PurePosixPath(path).parents}
+    for path in found:
+        metadata = path.startswith(f"{name}-") and path.partition("/")[0].endswith(".dist-info")
+        if path in folders or not (metadata or (_own(path, name) and _counts(path.removeprefix(f"{name}/")))):
+            raise Refused(
+                f"The package of {name} holds {path!r}.",
+                "A package has one top-level name, and below it no hidden and no compiled files.",
+                "Nothing was unpacked.",
+            )
+    return found
 
 
-def _own(parts: tuple[str, ...], name: str) -> bool:
-    return bool(parts) and (parts[0] == name or (parts[0].startswith(f"{name}-") and parts[0].endswith(".dist-info")))
+def _own(path: str, name: str) -> bool:
+    return path.startswith(f"{name}/")
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -4,8 +4,9 @@ A process serves one package, so only models of that package are loaded. While t
 (the new package's process is taking over, or a package was rolled back), the last champion of this package goes on:
 what serves is a function of the ledger, and a restart finds the same.
 
-A model that does not load leaves the old one serving, is named in ``/health``, and is in the ledger, once. What only
-lacks something outside the model (features that nobody has materialised yet) is tried again without a word there.
+A model that nobody has loaded yet is loaded in a child first (``trial``). One that does not load leaves the old one
+serving, is named in ``/health``, and is in the ledger, once. What only lacks something outside the model (features that
+nobody has materialised yet) is tried again without a word there.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
-from flows.building import artifact
+from flows.building import artifact, trial
+from flows.serving.trial import Stopped, attempt
 from store import blobs, clock, ledger
 from store.actions import LoadRefused, ModelServed
 from store.errors import AssayError, NotFound, Unreachable
@@ -30,6 +31,9 @@ from store.registry.packages import Package
 
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 30.0
+"""After which a blob that is damaged is looked at again: somebody may have mended it."""
+RETRIAL_SECONDS = 600.0
+"""After which a model that did not load is tried again: the machine may have been short of something."""
 ACTOR = "service"
 _log = logging.getLogger(__name__)
 
@@ -57,17 +61,27 @@ class Failure:
     retry_at: float
 
 
+class Rehearsal(Protocol):
+    """What a model must pass before it serves."""
+
+    def prepare(self) -> None:
+        """NotFound, Unreachable: something outside the model is lacking."""
+
+    def warm(self, model: Any) -> None:
+        """Raises if the model cannot serve."""
+
+
 class Watch:
     """Keeps ``current`` at the champion. Readers take the reference once and use it to the end."""
 
     def __init__(
-        self, root: Root, package: Package, environment: str, trusted: list[str], warm: Callable[[Any], None]
+        self, root: Root, package: Package, environment: str, trusted: list[str], rehearsal: Rehearsal
     ) -> None:
         self.current: Champion | None = None
         self.failure: Failure | None = None
         self.ready = threading.Event()
         self._root, self._package, self._environment = root, package, environment
-        self._trusted, self._warm = trusted, warm
+        self._trusted, self._rehearsal = trusted, rehearsal
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="assay-champion")
 
@@ -113,17 +127,21 @@ class Watch:
         found = models.get(self._root, self._package.pipeline, self._environment, reign.digest)
         try:
             data = blobs.get(self._root, reign.digest)
-            model = artifact.loads(data, trusted=self._trusted, package=self._package.pipeline)
-        except Exception as error:
-            self._refuse(reign.digest, error)
+        except AssayError as error:
+            self._refuse(reign.digest, error, RETRY_SECONDS)
             return
         try:
-            self._warm(model)
+            self._rehearsal.prepare()
+            self._try(reign.digest)
+            model = artifact.loads(data, trusted=self._trusted, package=self._package.pipeline)
+            self._rehearsal.warm(model)
+        except Stopped:
+            return
         except (NotFound, Unreachable) as error:
             self.failure = Failure(reign.digest, str(error), time.monotonic() + POLL_SECONDS)
             return
         except Exception as error:
-            self._refuse(reign.digest, error)
+            self._refuse(reign.digest, error, RETRIAL_SECONDS)
             return
         body = found.body
         previous, self.current = (
@@ -135,11 +153,17 @@ class Watch:
         served = ModelServed(self._package.digest, previous.digest if previous else None, _process())
         self._record("model.served", served, reign.digest)
 
-    def _refuse(self, digest: str, error: Exception) -> None:
+    def _try(self, digest: str) -> None:
+        """In a child first, unless it was loaded in one before."""
+        if not trial.passed(self._root, digest, self._trusted):
+            attempt(self._root, self._package, digest, self._stop)
+            trial.remember(self._root, digest, self._trusted)
+
+    def _refuse(self, digest: str, error: Exception, retry_s: float) -> None:
         """Go on with what there is, and say so."""
         message = str(error) if isinstance(error, AssayError) else f"{type(error).__name__}: {error}"
         _log.warning("model %s does not load: %s", digest[:8], message)
-        self.failure = Failure(digest, message, time.monotonic() + RETRY_SECONDS)
+        self.failure = Failure(digest, message, time.monotonic() + retry_s)
         known = {"subject": self._package.pipeline, "digest": digest, "environment": self._environment}
         if not ledger.find(self._root, action="model.load_refused", **known):
             serving = self.current.digest if self.current else None

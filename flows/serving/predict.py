@@ -16,12 +16,18 @@ import polars as pl
 from flows.building import assemble
 from flows.building.fit import predict
 from flows.pipeline import TIME, Pipeline
-from flows.serving.schema import Asked, Rejected, Row
+from flows.serving.schema import Asked, Rejected, Row, Schema
 from store.errors import AssayError, InvalidInput
 from store.features import group as groups
 from store.features import online
 from store.features.join import Use
 from store.layout import Root
+
+
+def examples(schema: Schema, manifest: Mapping[str, Any]) -> Asked | None:
+    """The requests of the contract's examples, as one; None if it has none."""
+    requests = [example["request"] for example in manifest["examples"]]
+    return schema.asked({"rows": requests}) if requests else None
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,7 @@ class Predictor:
 
         Rejected: the pipeline or its model cannot answer them. NotFound, Unreachable: features cannot be looked up.
         """
-        prepared = self._prepared(pl.DataFrame(asked.rows, schema=self.request))
-        inputs = [prepared.get_column(name) for name in self.pipeline.inputs]
-        data = pl.DataFrame([*inputs, *self._features(prepared, asked.features)])
+        data = self.data(asked)
         try:
             predictions = predict(self.pipeline, model, data).tolist()
         except InvalidInput as error:
@@ -65,6 +69,17 @@ class Predictor:
         except Exception as error:  # the model passed its warm-up: it is these rows it cannot take
             raise _unanswerable(error) from error
         return Answered(predictions, _served(data))
+
+    def data(self, asked: Asked) -> pl.DataFrame:
+        """What a model sees of the rows. Raises as ``answer``."""
+        prepared = self._prepared(pl.DataFrame(asked.rows, schema=self.request))
+        inputs = [prepared.get_column(name) for name in self.pipeline.inputs]
+        return pl.DataFrame([*inputs, *self._features(prepared, asked.features)])
+
+    def rehearse(self, model: Any, asked: Asked | None) -> None:
+        """Answer the contract's examples, if it has any: a model that cannot does not serve. Raises as ``answer``."""
+        if asked:
+            self.answer(model, asked)
 
     def _prepared(self, rows: pl.DataFrame) -> pl.DataFrame:
         try:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import orjson
 
 from flows.pipeline import Pipeline
 from flows.serving.champion import Champion, Watch
 from flows.serving.log import Log
-from flows.serving.predict import Answered, Predictor
+from flows.serving.predict import Answered, Predictor, examples
 from flows.serving.schema import Asked, Schema, Told
 from store import clock
 from store.errors import Refused
@@ -41,11 +39,11 @@ class Service:
         self.name = package.pipeline
         self.manifest = package.manifest(root)
         self.schema = Schema(self.manifest)
-        self.examples = self.schema.asked({"rows": requests}) if (requests := _requests(self.manifest)) else None
+        self.examples = examples(self.schema, self.manifest)
         self.predictor = Predictor(root, contract, package.body.groups)
         text = self.predictor.text(self.examples.rows if self.examples else [])
         collect.prepare(root, environment, self.name, self.manifest, text)
-        self.watch = Watch(root, package, environment, self.manifest["trusted"], self._warm)
+        self.watch = Watch(root, package, environment, self.manifest["trusted"], self)
         self.log = Log(Writer(root, environment, self.name))
         self.draining = False
 
@@ -130,11 +128,11 @@ class Service:
             "metric": {"name": champion.metric, "value": champion.value, "low": champion.low, "high": champion.high},
         }  # fmt: skip
 
-    def _warm(self, model: Any) -> None:
+    def prepare(self) -> None:
+        """What the contract's examples need of the store, a model apart. NotFound, Unreachable: it is not there."""
+        if self.examples:
+            self.predictor.data(self.examples)
+
+    def warm(self, model: Any) -> None:
         """The contract's examples, answered: what cannot answer them does not serve."""
-        if self.examples is not None:
-            assert np.isfinite(self.predictor.answer(model, self.examples).predictions).all()
-
-
-def _requests(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [example["request"] for example in manifest["examples"]]
+        self.predictor.rehearse(model, self.examples)

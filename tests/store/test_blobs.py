@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store import blobs
+from store import blobs, clock
 from store.errors import InvalidInput, NotFound, Refused
 from store.layout import Root
 
@@ -165,3 +166,31 @@ def test_json_values_come_back(root: Root) -> None:
     sha = blobs.put_json(root, {"b": 1, "a": [1.5]})
     assert blobs.put_json(root, {"a": [1.5], "b": 1}) == sha
     assert blobs.get_json(root, sha) == {"a": [1.5], "b": 1}
+
+
+def test_every_blob_is_listed_and_nothing_else(root: Root) -> None:
+    """A file half written, or put there by somebody, is no blob."""
+    there = sorted(blobs.put(root, data) for data in (b"one", b"two"))
+    (root.blobs / "sha256" / "ab").mkdir(exist_ok=True)
+    (root.blobs / "sha256" / "ab" / f"{'ab' * 32}#1").write_bytes(b"half")
+    assert blobs.listed(root) == there
+
+
+def test_a_blob_is_removed_only_if_nobody_put_it_since(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renewed at the last moment, after it was looked at, it is given back."""
+    sha, now = blobs.put(root, b"assay"), clock.wall()
+    assert not blobs.remove(root, sha, before=now - timedelta(hours=1))
+    renamed = os.rename
+
+    def renewing(source: Path, target: Path) -> None:
+        os.utime(source, (now.timestamp() + 9, now.timestamp() + 9))
+        renamed(source, target)
+
+    with monkeypatch.context() as racing:
+        racing.setattr(os, "rename", renewing)
+        assert not blobs.remove(root, sha, before=now + timedelta(seconds=5))
+    assert blobs.get(root, sha) == b"assay"
+    assert blobs.remove(root, sha, before=now + timedelta(hours=1))
+    assert not blobs.remove(root, sha, before=now + timedelta(hours=1))
+    assert blobs.listed(root) == []
+    assert not [path for path in root.blobs.rglob("*") if path.is_file()]

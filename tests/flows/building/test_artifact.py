@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import scipy.sparse
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import (
@@ -157,6 +159,16 @@ def zipped(schema, members, compression=zipfile.ZIP_STORED):
     return buffer.getvalue()
 
 
+class Evil:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
 def refused(data, match="no stored model"):
     with pytest.raises(Refused, match=match):
         artifact.loads(data, trusted=())
@@ -188,8 +200,37 @@ def test_any_cut_and_many_flips_are_refused_or_harmless():
 def test_an_archive_that_unpacks_to_too_much_is_refused_before_it_is_parsed(monkeypatch):
     schema, members = unzipped(GOOD)
     bomb = zipped(schema, members | {"tail.npy": bytes(10_000_000)}, zipfile.ZIP_DEFLATED)
-    monkeypatch.setattr(artifact, "_members", lambda data, limit=5_000_000, read=artifact._members: read(data, limit))
+    monkeypatch.setattr(artifact, "_members", lambda data, most=5_000_000, read=artifact._members: read(data, most))
     refused(bomb, "too large")
+
+
+def test_archives_inside_the_archive_are_measured_together_with_it(monkeypatch):
+    model = LogisticRegression().fit(X, Y)
+    model.held_ = [scipy.sparse.csr_matrix(np.ones((300, 300))) for _ in range(5)]
+    data = artifact.dumps(model)
+    assert len(artifact.untrusted(data)) == 1
+    monkeypatch.setattr(artifact, "MAX_BYTES", len(data) + 4_000_000)
+    refused(data, "too large")
+
+
+@pytest.mark.parametrize("inside", ["alone", "as the schema", "as an array", "as a member of objects"])
+def test_a_renamed_pickle_is_refused_and_runs_nothing(tmp_path, inside):
+    mark = tmp_path / "ran"
+    evil = pickle.dumps(Evil(str(mark)))
+    schema, members = unzipped(GOOD)
+    name = next(name for name in members if name.endswith(".npy"))
+    objects = io.BytesIO()
+    np.lib.format.write_array_header_1_0(objects, {"descr": "|O", "fortran_order": False, "shape": (1,)})
+    data = {
+        "alone": evil,
+        "as the schema": zipped(schema, members).replace(b"schema.json", b"schema.jsan"),
+        "as an array": zipped(schema, members | {name: evil}),
+        "as a member of objects": zipped(schema, members | {name: objects.getvalue() + evil}),
+    }[inside]
+    refused(data)
+    with pytest.raises(Refused):
+        artifact.untrusted(data)
+    assert not mark.exists()
 
 
 def test_an_array_longer_than_its_header_is_refused():

@@ -15,7 +15,7 @@ import pytest
 
 from flows import runner
 from flows.building import __main__ as jobs
-from flows.building import artifact, source
+from flows.building import artifact, source, trial
 from flows.pipeline import Pipeline, Window
 from store import blobs, clock, ledger
 from store.errors import InvalidInput
@@ -75,6 +75,11 @@ def test_a_stored_model_can_be_loaded_and_asked(trained: SimpleNamespace) -> Non
     predicted = model.predict(rows.select(trained.first["manifest"]["columns"]))
     assert rows["flight_id"].equals(test["flight_id"])
     assert np.array_equal(predicted, test["prediction"].to_numpy())
+
+
+def test_a_model_that_training_read_back_has_passed_its_first_load(trained: SimpleNamespace) -> None:
+    """It was loaded and asked in a child already: a service that begins with it makes no other."""
+    assert trial.passed(trained.root, trained.digest, ())
 
 
 def test_rows_have_the_promised_columns_and_parts_add_up(trained: SimpleNamespace) -> None:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from sklearn.linear_model import LogisticRegression
 
+from flows.building import artifact
 from flows.serving import app
 from flows.serving.service import Service
 from store import blobs, ledger
@@ -59,26 +61,25 @@ def test_bytes_that_are_no_model_are_refused(world, package, service):
     assert answered(service).status_code == 200
 
 
-def test_a_model_that_cannot_answer_the_examples_does_not_serve(world, package, service, monkeypatch):
+def test_a_model_that_cannot_answer_the_examples_does_not_serve(world, package, service):
     before = service.watch.current
-    second = world.promote(package, seed=1)
-
-    def broken(model):
-        raise ValueError("3 features expected")
-
-    monkeypatch.setattr(service.watch, "_warm", broken)
+    narrow = artifact.dumps(LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
+    second = world.promote(package, data=narrow)
     service.watch.look()
     assert service.watch.current is before
-    assert refusals(world) == [(second.digest, "ValueError: 3 features expected")]
+    ((digest, error),) = refusals(world)
+    assert digest == second.digest
+    assert "X has 3 features, but LogisticRegression is expecting 1" in error
 
 
 def test_a_refused_model_is_not_tried_at_every_look(world, package, service, monkeypatch):
-    world.promote(package, data=b"no model")
-    tried = []
-    monkeypatch.setattr(blobs, "get", lambda root, digest: tried.append(digest))
+    second = world.promote(package, seed=1)
+    Path(blobs.path(world.root, second.digest)).write_bytes(b"no model")
+    tried, get = [], blobs.get
+    monkeypatch.setattr(blobs, "get", lambda root, digest: [tried.append(digest), get(root, digest)][1])
     for _ in range(5):
         service.watch.look()
-    assert len(tried) == 1
+    assert tried == [second.digest]
 
 
 def test_features_that_nobody_materialised_are_waited_for_and_blame_no_model(world, package, service):

@@ -15,7 +15,7 @@ import polars as pl
 from sklearn.linear_model import LogisticRegression
 
 from flows import runner
-from flows.building import artifact, source
+from flows.building import artifact, source, trial
 from store import blobs
 from store.actions import ModelRegistered, PackagePublished
 from store.features import online, write
@@ -115,8 +115,10 @@ class World:
         )  # fmt: skip
 
     def promote(self, package: packages.Package, seed: int = 0, data: bytes | None = None) -> models.Model:
-        """A fitted model of a package (or any bytes), registered and made champion."""
-        data = fitted(seed) if data is None else data
+        """A fitted model of a package (or any bytes, which nobody has loaded yet), registered and made champion."""
+        if data is None:
+            data = fitted(seed)
+            trial.remember(self.root, blobs.digest(data), package.manifest(self.root)["trusted"])
         body = ModelRegistered(
             version=models.version_name(NOW, blobs.digest(data)), package=package.digest, snapshot="", report="",
             parameters={}, metric="roc_auc", value=0.7, low=0.6, high=0.8, train_start="", train_end="", test_start="",
