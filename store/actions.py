@@ -229,6 +229,33 @@ class LoadRefused:
     error: str
 
 
+@dataclass(frozen=True)
+class ModelScored:
+    """A batch scoring by this model (the row's digest): the window of its questions, and the SHA-256 of the scores' content."""
+
+    package: str
+    window_start: str
+    window_end: str
+    rows: int
+    content: str
+
+
+@dataclass(frozen=True)
+class RootMaintained:
+    """What a maintenance set out to remove, said before it does; the row's digest is the blob that lists it. Counts, and bytes in all.
+
+    ``grace_seconds``: nothing younger than this was looked at.
+    """
+
+    grace_seconds: float
+    blobs: int
+    table_files: int
+    segments: int
+    caches: int
+    leftovers: int
+    bytes: int
+
+
 ACTIONS: dict[str, type] = {
     "group.declared": GroupDeclared,
     "snapshot.frozen": SnapshotFrozen,
@@ -250,6 +277,8 @@ ACTIONS: dict[str, type] = {
     "due.opened": DueOpened,
     "due.claimed": DueClaimed,
     "due.closed": DueClosed,
+    "model.scored": ModelScored,
+    "root.maintained": RootMaintained,
 }
 
 

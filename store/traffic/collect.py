@@ -85,6 +85,27 @@ def drain(root: Root, environment: str, pipeline: str, manifest: Mapping[str, An
     return Drained(moved_asked, moved_told)
 
 
+def collected(root: Root, environment: str, pipeline: str) -> dict[str, int]:
+    """How far each segment is in both tables: its name to the byte offset up to which nothing of it is only in the spool.
+
+    Refused: a damaged segment.
+    """
+    kinds = {
+        predictions.KIND: predictions.path(root, environment, pipeline), outcomes.KIND: outcomes.path(root, environment, pipeline),
+    }  # fmt: skip
+    segments, found = spool.segments(root, environment, pipeline), dict[str, int]()
+    if not segments or not all(map(tables.exists, kinds.values())):
+        return found
+    for kind, table in kinds.items():
+        done = tables.transactions(table, [path.name for path in segments])
+        for path in segments:
+            records, ends = _read(kind, [path], done)
+            begin = done.get(path.name, 0)
+            end = begin if records else ends.get(path.name, begin)
+            found[path.name] = min(end, found.get(path.name, end))
+    return found
+
+
 def lag(root: Root, environment: str, pipeline: str) -> int:
     """Bytes spooled that the predictions table does not have yet."""
     sizes = {path.name: path.stat().st_size for path in spool.segments(root, environment, pipeline)}

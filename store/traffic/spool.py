@@ -97,19 +97,21 @@ def read(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
     return records, offset + start
 
 
-def remove_consumed(root: Root, environment: str, pipeline: str, consumed: Mapping[str, int]) -> list[str]:
+def remove_consumed(
+    root: Root, environment: str, pipeline: str, consumed: Mapping[str, int], *, dry_run: bool = False
+) -> list[str]:
     """Delete the segments that nobody writes any more and that were consumed to their end; the deleted names.
 
-    ``consumed``: segment name to the offset up to which its records are safe elsewhere.
+    ``consumed``: segment name to the offset up to which its records are safe elsewhere. With ``dry_run`` they stay.
     """
     return [
         path.name
         for path in segments(root, environment, pipeline)
-        if path.name in consumed and _removed(path, consumed[path.name])
+        if path.name in consumed and _removed(path, consumed[path.name], dry_run)
     ]
 
 
-def _removed(path: Path, offset: int) -> bool:
+def _removed(path: Path, offset: int, dry_run: bool) -> bool:
     try:
         file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -119,7 +121,8 @@ def _removed(path: Path, offset: int) -> bool:
         records, _ = read(path, offset)
         if records:
             return False
-        path.unlink(missing_ok=True)
+        if not dry_run:
+            path.unlink(missing_ok=True)
         return True
     except (BlockingIOError, FileNotFoundError):
         return False

@@ -412,3 +412,20 @@ def test_other_engines_read_the_table(path: Path) -> None:
     """It is a Delta table like any other."""
     tables.append(path, batch(1, 2))
     assert DeltaTable(str(path)).to_pyarrow_table().num_rows == 2
+
+
+def test_files_that_no_wanted_version_has_are_unreached(path: Path) -> None:
+    """After a compaction the small files are; a version that is asked for, or was the newest at that time, keeps its own."""
+    for day in range(3):
+        tables.append(path, batch(day))
+    small = {Path(file) for file in tables.files(path)}
+    pinned = tables.version(path) - 1
+    tables.compact(path)
+    before, now = datetime.now(UTC) - DAY, datetime.now(UTC) + DAY
+    assert tables.unreached(path, [], before=before) == []
+    assert set(tables.unreached(path, [], before=now)) == small
+    assert set(tables.unreached(path, [pinned], before=now)) == small - {
+        Path(file) for file in tables.files(path, version=pinned)
+    }
+    with pytest.raises(NotFound, match="no version 99"):
+        tables.unreached(path, [99], before=now)

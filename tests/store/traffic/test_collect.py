@@ -242,3 +242,16 @@ def test_lag_counts_what_is_not_in_the_tables_yet(root):
     drained(root)
     assert collect.lag(root, "test", "tiny") == 0
     writer.close()
+
+
+def test_a_segment_is_collected_as_far_as_both_tables_have_it(root, monkeypatch):
+    """Up to where records that are only in the spool begin, of whatever kind; before any collection there is nothing to say."""
+    spooled(root, asked(1))
+    assert collect.collected(root, "test", "tiny") == {}
+    monkeypatch.setattr(spool, "remove_consumed", lambda *_: [])
+    collect.drain(root, "test", "tiny", MANIFEST)
+    (first,) = spool.segments(root, "test", "tiny")
+    spooled(root, asked(2))
+    spooled(root, told(1))
+    _, second, third = spool.segments(root, "test", "tiny")
+    assert collect.collected(root, "test", "tiny") == {first.name: first.stat().st_size, second.name: 0, third.name: 0}

@@ -148,3 +148,12 @@ def test_what_was_acknowledged_survives_the_death_of_its_writer(root):
     assert found == list(range(len(found)))
     assert len(found) > acknowledged >= 50
     assert spool.remove_consumed(root, "test", "tiny", {only(root).name: spool.read(only(root))[1]}) != []
+
+
+def test_a_dry_removal_names_the_segments_and_leaves_them(root, writer):
+    writer.append(lines(1))
+    writer.close()
+    consumed = {only(root).name: spool.read(only(root))[1]}
+    assert spool.remove_consumed(root, "test", "tiny", consumed, dry_run=True) == [only(root).name]
+    assert spool.remove_consumed(root, "test", "tiny", consumed) == list(consumed)
+    assert spool.segments(root, "test", "tiny") == []
