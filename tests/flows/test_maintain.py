@@ -371,11 +371,14 @@ def untidy(root: Root) -> Root:
 def test_a_dry_run_tells_what_a_run_then_does_and_changes_nothing(fragmented: Root) -> None:
     """The same counts and bytes."""
     root = untidy(fragmented)
+    for number in range(20, 20 + maintain.MANY_FILES):
+        write.write(root, SALES, sales(END + number * HOUR, END + (number + 1) * HOUR), now=END + 2 * DAY)
     before = contents(root)
     told = maintain.run(root, dry_run=True)
     assert contents(root) == before
     done = maintain.run(root)
     assert (told.removed, told.bytes, told.compacted) == (done.removed, done.bytes, done.compacted)
+    assert list(done.compacted) == ["features/sales"]
     assert min(done.removed[kind] for kind in ("blobs", "table_files", "caches", "leftovers")) > 0
     assert ("would go" in told.sentence, "removed" in done.sentence) == (True, True)
 

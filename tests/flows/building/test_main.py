@@ -184,6 +184,15 @@ def test_a_window_is_of_questions_and_their_labels_may_come_after_it(score) -> N
     assert rows["label"].null_count() == 0
 
 
+def test_rows_without_a_label_are_there_if_they_are_asked_for(score) -> None:
+    """Orders of the last six hours, due after the end: scored with a null label; without being asked for, they are left out."""
+    window = {"start": END - DAY, "end": END + DAY}
+    labelled, every = score(**window), score(unlabelled=True, **window)
+    assert (labelled.height, every.height) == (18, 24)
+    assert every["label"].null_count() == 6
+    assert every.drop_nulls("label").select("order_id", "label").equals(labelled.select("order_id", "label"))
+
+
 def test_what_was_served_is_valued_where_label_and_prediction_are_known(score, tmp_path: Path) -> None:
     """A file of keys and predictions; rows that were not served, or have no label, have no value."""
     served = tmp_path / "served.parquet"
