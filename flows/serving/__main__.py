@@ -21,12 +21,14 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
 
 import uvicorn
 
 from flows.pipeline import Pipeline
 from flows.serving import app, port
+from flows.serving.protocol import Protocol
 from flows.serving.service import Service
 from store.errors import AssayError, NotFound
 from store.layout import ENVIRONMENTS, Root
@@ -34,6 +36,10 @@ from store.registry import packages
 
 GRACE_SECONDS = 1.0
 FINISH_SECONDS = 10
+SWITCH_SECONDS = 0.001
+"""How long a thread that loads a model may keep the interpreter from the one that answers."""
+KEEP_ALIVE_SECONDS = 75
+"""Longer than clients keep an idle connection: else one may send a request on it just as it is closed here."""
 
 
 class Server(uvicorn.Server):
@@ -43,9 +49,10 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.service, self.grace_s = service, grace_s
         self.loop: asyncio.AbstractEventLoop | None = None
+        self._sockets: list[socket.socket] = []
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        self.loop = asyncio.get_running_loop()
+        self.loop, self._sockets = asyncio.get_running_loop(), sockets or []
         await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -58,20 +65,38 @@ class Server(uvicorn.Server):
 
     def _farewell(self) -> None:
         assert self.loop is not None
-        self.loop.call_later(self.grace_s / 2, self._accept_no_more)
+        self._accepting_no_more = self.loop.create_task(self._accept_no_more())
         self.loop.call_later(self.grace_s, self._finish)
 
-    def _accept_no_more(self) -> None:
+    async def _accept_no_more(self) -> None:
+        """After half the grace. Who is connected by then is still taken: the system has told them that they are."""
+        assert self.loop is not None
+        await asyncio.sleep(self.grace_s / 2)
+        last = [made for listening in self._sockets for made in _accepted(listening)]
         for server in getattr(self, "servers", []):
             server.close()
+        for made in last:
+            await self.loop.connect_accepted_socket(self._protocol, made)
+
+    def _protocol(self) -> Protocol:
+        """As uvicorn makes one for a connection."""
+        return Protocol(self.config, self.server_state, self.lifespan.state)
 
     def _finish(self) -> None:
         self.should_exit = True
 
 
+def _accepted(listening: socket.socket) -> Iterator[socket.socket]:
+    """Every connection that waits there to be accepted."""
+    with contextlib.suppress(OSError):  # none is left, or the socket is closed
+        while True:
+            yield listening.accept()[0]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Serve until told to end. 0 when told; else the error's exit code, its sentence on standard error."""
     asked = _asked(arguments)
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         sock = socket.socket(fileno=asked.fd) if asked.fd is not None else port.listening(asked.port)
         service = _service(asked)
@@ -94,7 +119,13 @@ def _serve(asked: argparse.Namespace, service: Service, sock: socket.socket) -> 
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         service.watch.ready.wait()
     config = uvicorn.Config(
-        app.create(service), log_level="warning", access_log=False, timeout_graceful_shutdown=FINISH_SECONDS
+        app.create(service),
+        http=Protocol,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=FINISH_SECONDS,
     )
     server = Server(config, service, asked.grace)
     threading.Thread(target=_tell, args=(asked.ready_fd, service, server), name="assay-ready", daemon=True).start()

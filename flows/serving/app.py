@@ -1,13 +1,16 @@
 """The HTTP of a model service: JSON in, JSON out, every refusal typed and naming the field.
 
-Endpoints run on the event loop: a small request's model call is shorter than a hop to a thread. Errors have one shape,
+Endpoints run on the event loop, one at a time (``turns``): a small request's model call is shorter than a hop to a
+thread; a large one's is made in a thread, also one at a time. Errors have one shape,
 ``{"error": {"type", "message", "fields": [{"field", "problem"}]}}``; what asks to come again carries ``Retry-After``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import anyio
@@ -20,14 +23,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.serving import docs, schema
 from flows.serving.champion import Champion
-from flows.serving.log import Full
-from flows.serving.schema import Rejected
+from flows.serving.predict import Answered
+from flows.serving.schema import Asked, Rejected, Told
 from flows.serving.service import Service
+from flows.serving.turns import Full, Turns
 from store import clock
 from store.errors import AssayError, NotFound, Unreachable
 
 MAX_BODY = 1024 * 1024
+MAX_BODIES = 64 * MAX_BODY
 INLINE_ROWS = 200
+MAX_LARGE = 8
 _KINDS = {
     400: "malformed", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type",
 }  # fmt: skip
@@ -48,7 +54,9 @@ def create(service: Service) -> FastAPI:
         title=f"{service.name} ({service.environment})", description=service.manifest["description"],
         version=service.package.version, lifespan=lifespan, docs_url=None, redoc_url=None,
     )  # fmt: skip
+    turns, large, bodies = Turns(), _Large(), _Bodies()
     app.add_middleware(_Farewell, service=service)
+    app.add_middleware(_Gate, turns=turns)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(Rejected, _rejected)
     app.add_exception_handler(Full, _full)
@@ -60,14 +68,20 @@ def create(service: Service) -> FastAPI:
     @app.post("/v1/{pipeline}/predict", openapi_extra=docs.predict(service), summary="Predict")
     async def predict(pipeline: str, request: Request) -> Response:
         _check_name(service, pipeline)
-        body = schema.parsed(await _body(request))
-        champion = _champion(service)
-        service.log.check()
-        asked, received_at = service.schema.asked(body), clock.now(service.root)
-        if len(asked.rows) <= INLINE_ROWS:
-            answered = service.answer(champion, asked)
-        else:
-            answered = await anyio.to_thread.run_sync(service.answer, champion, asked)
+
+        def work() -> tuple[Champion, Asked, datetime, Answered | None]:
+            value = schema.parsed(body)
+            champion = _champion(service)
+            service.log.check()
+            asked, received_at = service.schema.asked(value), clock.now(service.root)
+            small = len(asked.rows) <= INLINE_ROWS
+            return champion, asked, received_at, service.answer(champion, asked) if small else None
+
+        async with bodies.received(request) as body:
+            champion, asked, received_at, answered = await turns.take(work)
+            if answered is None:
+                async with large.place():
+                    answered = await anyio.to_thread.run_sync(service.answer, champion, asked)
         found: list[dict[str, Any]] = [{"prediction": value} for value in answered.predictions]
         if not asked.dry_run:
             ids = await service.recorded(champion, asked, answered, received_at)
@@ -77,8 +91,14 @@ def create(service: Service) -> FastAPI:
     @app.post("/v1/{pipeline}/outcomes", status_code=202, openapi_extra=docs.outcomes(service), summary="Report")
     async def outcomes(pipeline: str, request: Request) -> Response:
         _check_name(service, pipeline)
-        told = service.schema.told(schema.parsed(await _body(request)))
-        service.log.check()
+
+        def work() -> list[Told]:
+            told = service.schema.told(schema.parsed(body))
+            service.log.check()
+            return told
+
+        async with bodies.received(request) as body:
+            told = await turns.take(work)
         ids = await service.told(told, clock.now(service.root))
         return _json({"pipeline": service.name, "environment": service.environment, "accepted": ids}, 202)
 
@@ -116,20 +136,63 @@ class _Farewell:
         await self.app(scope, receive, closing)
 
 
-async def _body(request: Request) -> bytes:
-    """The whole body, if it is JSON and not too large, however it is sent."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise HTTPException(415, f"The body is {kind or 'of no type'}; send application/json.")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > MAX_BODY:
-        raise HTTPException(413, f"The body has {int(declared):,} bytes; the most is {MAX_BODY:,}.")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise HTTPException(413, f"The body has more than {MAX_BODY:,} bytes.")
-    return bytes(body)
+class _Gate:
+    """Who would find no place is told so before anything is done for them: saying no must be much cheaper than answering."""
+
+    def __init__(self, app: ASGIApp, turns: Turns) -> None:
+        self.app, self.turns = app, turns
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        shut = scope["type"] == "http" and scope["method"] == "POST" and self.turns.is_full()
+        await (_busy() if shut else self.app)(scope, receive, send)
+
+
+class _Large:
+    """Large requests, which a thread answers one at a time; as many as ``MAX_LARGE`` may be here."""
+
+    def __init__(self) -> None:
+        self._one, self._here = asyncio.Lock(), 0
+
+    @contextlib.asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """The turn of one. Full: too many wait."""
+        if self._here >= MAX_LARGE:
+            raise Full
+        self._here += 1
+        try:
+            async with self._one:
+                yield
+        finally:
+            self._here -= 1
+
+
+class _Bodies:
+    """The bodies of all requests that are not answered yet, and how many bytes they hold."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    @contextlib.asynccontextmanager
+    async def received(self, request: Request) -> AsyncIterator[bytes]:
+        """The whole body, if it is JSON and not too large, however it is sent. Full: all of them hold too much."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise HTTPException(415, f"The body is {kind or 'of no type'}; send application/json.")
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > MAX_BODY:
+            raise HTTPException(413, f"The body has {int(declared):,} bytes; the most is {MAX_BODY:,}.")
+        body = bytearray()
+        try:
+            async for chunk in request.stream():
+                body += chunk
+                self.held += len(chunk)
+                if len(body) > MAX_BODY:
+                    raise HTTPException(413, f"The body has more than {MAX_BODY:,} bytes.")
+                if self.held > MAX_BODIES:
+                    raise Full
+            yield bytes(body)
+        finally:
+            self.held -= len(body)
 
 
 def _check_name(service: Service, pipeline: str) -> None:
@@ -186,7 +249,11 @@ async def _rejected(_: Request, error: Exception) -> Response:
 
 
 async def _full(_: Request, __: Exception) -> Response:
-    return _problem(429, "busy", "Too many records wait for the disk. Nothing was recorded: send it again.", retry=1)
+    return _busy()
+
+
+def _busy() -> Response:
+    return _problem(429, "busy", "More is asked than can be answered. Nothing was recorded: send it again.", retry=1)
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:

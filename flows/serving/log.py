@@ -11,14 +11,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flows.serving.turns import Full
 from store.traffic.spool import Writer
 
 LIMIT = 20_000
 """Records that may wait: twice the largest request."""
-
-
-class Full(Exception):
-    """Too many records wait for the disk already."""
 
 
 @dataclass

@@ -164,15 +164,15 @@ class Supervisor:
                 self.problem = ""
 
     def close(self) -> None:
-        """End every process, in order, and give the port free."""
+        """End every process, in order, and give the port free: who comes once the last one accepts nobody is told so."""
         everyone = [child for child in (self.serving, self.coming, *self._leaving) if child]
         for child in everyone:
             child.end()
+        self._socket.close()
         while everyone := [child for child in everyone if not child.buried()]:
             time.sleep(0.02)
         self.serving = self.coming = None
         self._leaving = []
-        self._socket.close()
 
     def _surviving(self, child: _Child | None) -> _Child | None:
         if child is None or not child.buried():

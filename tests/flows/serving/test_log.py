@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from flows.serving.log import Full, Log
+from flows.serving.log import Log
+from flows.serving.turns import Full
 
 
 class Disk:
