@@ -4,13 +4,17 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 SOURCES := store flows console tests
 
-.PHONY: demo test lint types check bench lock clean
+.PHONY: demo test soak lint types bench lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/assay demo $(if $(ONCE),--once)
 
 test: $(INSTALLED) lint types
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# The kills, races and loads of the tests, ten times as much of each.
+soak: $(INSTALLED)
+	ASSAY_SOAK=10 $(BIN)/python -m pytest tests/store/test_kills.py tests/flows/serving
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)

@@ -30,23 +30,33 @@ def environment(home: Path, port: int, root: Path) -> dict[str, str]:
     }
 
 
-def start(processes: Processes, env: Mapping[str, str], port: int) -> None:
-    """Server, work pool, deployments and worker, the live schedules paused: a simulated root goes by its replayer's clock.
+def start(processes: Processes, env: Mapping[str, str], port: int, *, live: bool = False) -> None:
+    """Server, work pool, deployments and worker; unless ``live``, schedules are paused: a simulated root goes by its replayer's clock.
 
     Returns when all of it is up: half a minute on a fresh database.
     """
     serve(processes, env, port)
     create_pool(processes, env)
-    processes.start("prefect-worker", python("-m", "prefect", "worker", "start", "--pool", POOL, "--limit", "2"), env)
+    processes.start("prefect-worker", worker(), env)
     _prefect(processes, env, "--no-prompt", "deploy", "--all")
-    _prefect(processes, env, "deployment", "schedule", "pause", "--all")
+    if not live:
+        _prefect(processes, env, "deployment", "schedule", "pause", "--all")
 
 
 def serve(processes: Processes, env: Mapping[str, str], port: int) -> None:
     """The server alone; returns when it answers."""
-    words = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
-    processes.start("prefect-server", python("-m", "prefect", *words), env)
+    processes.start("prefect-server", command(port), env)
     wait_for("Prefect's server", answers(env["PREFECT_API_URL"] + "/health"), processes)
+
+
+def command(port: int) -> list[str]:
+    """The command that serves Prefect on a port of 127.0.0.1."""
+    return python("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+
+
+def worker() -> list[str]:
+    """The command of a worker of our pool: SQLite bears two runs at once."""
+    return python("-m", "prefect", "worker", "start", "--pool", POOL, "--limit", "2")
 
 
 def create_pool(processes: Processes, env: Mapping[str, str]) -> None:

@@ -47,10 +47,17 @@ class Processes:
             self.stop(name)
 
     def start(
-        self, name: str, command: Sequence[str], env: Mapping[str, str], cwd: Path = WORKSPACE, *, errand: bool = False
+        self,
+        name: str,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path = WORKSPACE,
+        *,
+        errand: bool = False,
+        keep_log: bool = False,
     ) -> subprocess.Popen[bytes]:
         """Start a process; what it prints goes to ``<logs>/<name>.log``. Only an ``errand`` may end by itself."""
-        with self._lock, open(self.logs / f"{name}.log", "wb") as log:
+        with self._lock, open(self.logs / f"{name}.log", "ab" if keep_log else "wb") as log:
             if self._left:
                 raise Unreachable(f"The {name} was not started.", "What it belongs to is ending.")
             if errand:

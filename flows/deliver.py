@@ -6,7 +6,7 @@ own; each application's example must be answered with a prediction in the range 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,8 +20,11 @@ from store import blobs, clock, ledger
 from store.actions import ModelRegistered, PackageApproved, PackageTried
 from store.errors import GateFailed
 from store.layout import Root
+from store.ledger import Row
 from store.registry import aliases, models, packages
 from store.registry.packages import Package
+
+TO_TEST = "to be tried against its applications' contract"
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,25 @@ def run(root: Root, pipeline: str, version: str = "", *, approve: bool = False, 
     return Delivered(pipeline, package.version, package.digest, "production", tried)
 
 
+def would(root: Root, pipeline: str, version: str = "", *, reason: str = "") -> list[dict[str, Any]]:
+    """The alias moves that a delivery of this package would write if its trial passed and it were approved; nothing is written."""
+    now, package = clock.now(root), packages.get(root, pipeline, version)
+    planned = [("test", TO_TEST), ("production", reason or "approved on delivery")]
+    rows = [row for environment, why in planned if (row := _deploy(root, package, environment, why, now, dry_run=True))]
+    return [
+        {
+            "action": row.action, "subject": row.subject, "environment": row.environment, "digest": row.digest,
+            **asdict(row.body), "reason": row.reason,
+        }
+        for row in rows
+    ]  # fmt: skip
+
+
 @step
 def to_test(root: Root, package: Package, now: datetime) -> None:
     """The test environment runs the package, with the model of its gate as champion."""
     publish.materialise(root, package.body.groups, now=now)
-    _deploy(root, package, "test", "to be tried against its applications' contract", now)
+    _deploy(root, package, "test", TO_TEST, now)
     body: ModelRegistered = ModelRegistered(**blobs.get_json(root, package.body.evidence)["gate_model"])
     model = models.register(
         root, package.pipeline, "test", blobs.get(root, package.body.gate_model), body, actor=actor(), now=now
@@ -135,13 +152,17 @@ def to_production(root: Root, package: Package, reason: str, now: datetime) -> N
     emit("assay.package.delivered", package.pipeline, payload)
 
 
-def _deploy(root: Root, package: Package, environment: str, reason: str, now: datetime) -> None:
+def _deploy(
+    root: Root, package: Package, environment: str, reason: str, now: datetime, *, dry_run: bool = False
+) -> Row | None:
+    """The move, or None where the environment runs this package already."""
     current = aliases.current(root, package.pipeline, environment, aliases.DEPLOYED)
-    if current != package.digest:
-        aliases.move(
-            root, "package.delivered", pipeline=package.pipeline, environment=environment, alias=aliases.DEPLOYED,
-            digest=package.digest, label=package.version, expected=current, actor=actor(), now=now, reason=reason,
-        )  # fmt: skip
+    if current == package.digest:
+        return None
+    return aliases.move(
+        root, "package.delivered", pipeline=package.pipeline, environment=environment, alias=aliases.DEPLOYED,
+        digest=package.digest, label=package.version, expected=current, actor=actor(), now=now, reason=reason, dry_run=dry_run,
+    )  # fmt: skip
 
 
 def _tried(url: str, pipeline: str, example: dict[str, Any]) -> str:

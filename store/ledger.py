@@ -95,11 +95,13 @@ def append(
     reason: str = "",
     request: str | None = None,
     guard: Guard | None = None,
+    dry_run: bool = False,
 ) -> Row:
     """Append one row and return it, or return the row this ``request`` has already written.
 
-    ``guard`` sees all rows before each attempt and raises to refuse (usually Conflict). Raises InvalidInput when the
-    payload is not the action's, Conflict when the request id was used for something else.
+    With ``dry_run`` the row is returned as it would be written now, and nothing is. ``guard`` sees all rows before each
+    attempt and raises to refuse (usually Conflict). Raises InvalidInput when the payload is not the action's, Conflict when
+    the request id was used for something else.
     """
     if isinstance(payload, type) or not is_dataclass(payload) or type(payload) is not actions.ACTIONS.get(action):
         raise InvalidInput(
@@ -121,6 +123,8 @@ def append(
         if guard is not None:
             guard(known)
         row = _row(known, actor, reason, request, asked, clock.utc(now))
+        if dry_run:
+            return row
         if _create(root, row):
             if row.seq % CHECKPOINT_EVERY == 0:
                 _checkpoint(root, row.seq)

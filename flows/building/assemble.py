@@ -59,7 +59,7 @@ def spine(pipeline: Pipeline, read: Read, window: Window) -> pl.DataFrame:
     if rows.is_empty():
         raise InvalidInput(
             f"{pipeline.name} has no labelled rows in {window}.",
-            remedy="Ingest or collect data of that time, or ask for another window.",
+            remedy="Ingest or collect data of that time. A root of data that end long ago needs its clock there: `assay clock --move`.",
         )
     return rows.sort("event_time", *pipeline.serving.key)
 

@@ -50,6 +50,7 @@ def move(
     now: datetime,
     reason: str,
     request: str | None = None,
+    dry_run: bool = False,
 ) -> Row:
     """Point an alias at a digest, if it still points at ``expected`` (None: was never set).
 
@@ -71,7 +72,7 @@ def move(
     payload = AliasMoved(alias=alias, previous=expected, label=label)
     return ledger.append(
         root, action, payload, subject=pipeline, digest=digest, environment=environment, actor=actor, now=now,
-        reason=reason, request=request, guard=guard,
+        reason=reason, request=request, guard=guard, dry_run=dry_run,
     )  # fmt: skip
 
 
@@ -100,16 +101,24 @@ def _before(rows: Sequence[Row], pipeline: str, environment: str, alias: str) ->
     return stack[-2]
 
 
+_AS_READ = "what it points at when this is called"
+
+
 def roll_back(
-    root: Root, pipeline: str, environment: str, alias: str, *, actor: str, now: datetime, reason: str
-) -> Row:
-    """Point an alias back at what it pointed at before: one row, no redeployment."""
+    root: Root, pipeline: str, environment: str, alias: str, *, actor: str, now: datetime, reason: str,
+    expected: str | None = _AS_READ, dry_run: bool = False,
+) -> Row:  # fmt: skip
+    """Point an alias back at what it pointed at before: one row, no redeployment.
+
+    ``expected``: what the caller saw it point at. Who asks twice with the same eyes gets a Conflict, not two steps back.
+    """
     rows = ledger.rows(root)  # read once: a move in between must be a Conflict, not a step further back
     target = _before(rows, pipeline, environment, alias)
+    seen = _target(rows, pipeline, environment, alias) if expected == _AS_READ else expected
     return move(
         root, "package.rolled_back" if alias == DEPLOYED else "model.rolled_back", pipeline=pipeline, environment=environment,
-        alias=alias, digest=target.digest, label=target.body.label, expected=_target(rows, pipeline, environment, alias),
-        actor=actor, now=now, reason=reason,
+        alias=alias, digest=target.digest, label=target.body.label, expected=seen, actor=actor, now=now, reason=reason,
+        dry_run=dry_run,
     )  # fmt: skip
 
 

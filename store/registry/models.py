@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from store import blobs, clock, ledger
 from store.actions import ModelRegistered
@@ -48,7 +49,12 @@ def register(
 ) -> Model:
     """Store the model's bytes and record it with its lineage, once a package: two packages may train the same bytes."""
     digest = blobs.put(root, data)
-    what = {"action": "model.registered", "subject": pipeline, "digest": digest, "environment": environment}
+    what: dict[str, Any] = {
+        "action": "model.registered",
+        "subject": pipeline,
+        "digest": digest,
+        "environment": environment,
+    }
 
     def registered(rows: Sequence[Row]) -> list[Row]:
         same = [row for row in rows if all(getattr(row, name) == value for name, value in what.items())]
@@ -109,11 +115,13 @@ def promote(
     now: datetime,
     reason: str,
     request: str | None = None,
+    dry_run: bool = False,
 ) -> Row:
     """Make a model the champion, if ``expected`` still is."""
     return aliases.move(
         root, "model.promoted", pipeline=model.pipeline, environment=model.environment, alias=aliases.CHAMPION,
         digest=model.digest, label=model.version, expected=expected, actor=actor, now=now, reason=reason, request=request,
+        dry_run=dry_run,
     )  # fmt: skip
 
 
