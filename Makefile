@@ -26,6 +26,8 @@ types: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.bench.join
+	$(BIN)/python -m tests.bench.ledger
+	$(BIN)/python -m tests.bench.drift
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'assay needs Python 3.11 or newer; this is ' + sys.version.split()[0])"

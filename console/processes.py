@@ -75,7 +75,9 @@ class Processes:
 
     def finish(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
         """Run a command to its end. Unreachable, with its last words, when it fails."""
-        if code := self.start(name, command, env, errand=True).wait():
+        code = self.start(name, command, env, errand=True).wait()
+        self.running.pop(name, None)
+        if code:
             raise Unreachable(
                 f"`{' '.join(command)}` failed with code {code}.",
                 self.last_words(name),

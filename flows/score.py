@@ -136,7 +136,7 @@ def write(root: Root, model: Model, window: Window, kept: pl.DataFrame, out: Pat
 @step
 def record(root: Root, model: Model, window: Window, kept: pl.DataFrame, now: datetime) -> Row:
     """The ledger's row of this scoring; the same scores of the same window are recorded once."""
-    content = snapshot.content_digest(kept)
+    content = snapshot.content_digest(kept.drop("recorded_at"))  # the machine's clock is no part of what was scored
     times = window.to_dict()
     body = ModelScored(model.body.package, times["start"], times["end"], kept.height, content)
     request = f"score-{model.pipeline}-{model.environment}-{model.digest}-{model.body.package}-{times['start']}-{times['end']}-{content}"

@@ -76,7 +76,7 @@ def new(
     }  # fmt: skip
     given = {what: answered(f"--{what}", value) for what, value in asked.items()}
     if not known and delay_days is None:
-        delay_days = float(answered("--delay (days after which the answer is known)", ""))
+        delay_days = number("--delay", answered("--delay (days after which the answer is known)", ""))
     written = modules.load("console.new").lay_out(
         name, Path(given["file"]), keys=columns(given["keys"]), time=given["time"], label=given["label"], task=given["task"],
         known=known or None, delay=None if delay_days is None else timedelta(days=delay_days), zone=zone,
@@ -90,6 +90,14 @@ def new(
 def columns(text: str) -> list[str]:
     """Names with commas between them."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def number(option: str, text: str) -> float:
+    """A number that a person typed."""
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidInput(f"{option} {text!r} is no number.", remedy="Give one, such as 7 or 0.5.") from None
 
 
 def answered(option: str, value: str) -> str:
