@@ -10,6 +10,8 @@ from typing import Any
 
 import polars as pl
 
+from console.looked import FEW_WORDS
+
 FEATURES = '''"""$Name: questions, their answers, and what answers have been like lately. Laid out by `assay new` from $file_name.
 
 A question is a fact, known when it is asked; its answer is another one, which happens when it becomes known. Derived is,
@@ -287,7 +289,9 @@ def texts(name: str, values: Mapping[str, Any]) -> dict[str, str]:
 def _filled(name: str, values: Mapping[str, Any]) -> dict[str, str]:
     looked, task = values["looked"], values["task"]
     rows, schema = looked.rows, looked.rows.schema
-    texts_ = [one for one in (*values["by"], *looked.given) if schema[one] == pl.String and rows[one].n_unique() <= 50]
+    texts_ = [
+        one for one in (*values["by"], *looked.given) if schema[one] == pl.String and rows[one].n_unique() <= FEW_WORDS
+    ]
     numbers = [one for one in (*values["by"], *looked.given) if schema[one] != pl.String]
     calendar = ["hour", "weekday"] if values["sub_daily"] else ["month"]
     by, delay = values["by"], values["delay"]
