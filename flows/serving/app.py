@@ -55,8 +55,8 @@ def create(service: Service) -> FastAPI:
         version=service.package.version, lifespan=lifespan, docs_url=None, redoc_url=None,
     )  # fmt: skip
     turns, large, bodies = Turns(), _Large(), _Bodies()
-    app.add_middleware(_Farewell, service=service)
     app.add_middleware(_Gate, turns=turns)
+    app.add_middleware(_Farewell, service=service)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(Rejected, _rejected)
     app.add_exception_handler(Full, _full)

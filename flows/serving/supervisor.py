@@ -2,7 +2,8 @@
 
 When the package alias moves, the new package's process is started beside the old one on the same socket. It accepts
 nothing until it has a model of its own; then the old one is told to end and drains. So a delivery or a rollback drops
-no request, and a package that cannot start never takes over. A process that crashes is started again, ever more slowly.
+no request, and a package that cannot start never takes over. A process that crashes is started again; one that crashes before it is
+ready, ever more slowly.
 
 A child dies with its supervisor, even a killed one: it ends when its standard input closes.
 """
@@ -85,14 +86,14 @@ class _Child:
 
 @dataclass
 class _Pause:
-    """How long not to try again: doubles with each failure of one package."""
+    """How long not to try again: doubles with each failure of one package to get ready."""
 
     package: str = ""
     failures: int = 0
     until: float = 0.0
 
-    def failed(self, package: str) -> None:
-        self.failures = self.failures + 1 if package == self.package else 1
+    def failed(self, package: str, *, was_ready: bool = False) -> None:
+        self.failures = self.failures + 1 if package == self.package and not was_ready else 1
         self.package = package
         self.until = time.monotonic() + min(LONGEST_PAUSE_SECONDS, 0.25 * 2**self.failures)
 
@@ -177,7 +178,7 @@ class Supervisor:
     def _surviving(self, child: _Child | None) -> _Child | None:
         if child is None or not child.buried():
             return child
-        self._pause.failed(child.package)
+        self._pause.failed(child.package, was_ready=child.said.startswith(READY))
         how = f"the process of package {child.package[:8]} ended with code {child.process.returncode}"
         self._say(f"{how}: {words}" if (words := child.last_words()) else how)
         return None

@@ -99,3 +99,13 @@ def test_a_process_by_itself_announces_its_drain_answers_meanwhile_and_ends_with
     assert (answer.status_code, answer.headers["connection"]) == (200, "close")
     assert process.wait(60) == 0
     process.stdout.close()
+
+
+def test_who_was_ready_is_started_again_soon_and_who_never_was_ever_later():
+    pauses = []
+    for was_ready in (True, True, True, False, False, False):
+        pause = supervisor._Pause("package", pauses[-1].failures if pauses else 0)
+        pause.failed("package", was_ready=was_ready)
+        pauses.append(pause)
+    assert [pause.failures for pause in pauses] == [1, 1, 1, 2, 3, 4]
+    assert [pause.hopeless("package") for pause in pauses] == [False, False, False, False, True, True]
