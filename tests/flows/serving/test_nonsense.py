@@ -1,6 +1,7 @@
 """Whatever is sent, the answer is a refusal with a reason: never a failure of ours, never silence."""
 
 import asyncio
+import contextlib
 import os
 import random
 import socket
@@ -178,13 +179,12 @@ def spoken(address, data):
     """What comes back until the other side has no more to say. A hang is a failure."""
     back = b""
     with socket.create_connection(address, timeout=60) as connection:
-        try:
+        with contextlib.suppress(OSError):  # it would not hear the rest
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionResetError):
             while more := connection.recv(65536):
                 back += more
-        except (ConnectionResetError, BrokenPipeError):  # it would not hear the rest
-            pass
     return back
 
 
