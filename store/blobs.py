@@ -6,6 +6,7 @@ noticed by whoever reads it rather than by whoever uses it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -50,17 +51,24 @@ def path(root: Root, sha: str) -> Path:
 
 
 def put(root: Root, data: bytes) -> str:
-    """Store the bytes and return their digest; storing them again changes nothing."""
+    """Store the bytes and return their digest; storing them again makes the blob young, and changes nothing else.
+
+    Young, because ``maintain`` removes old blobs that no row names, and the row that names this one may be about to come.
+    """
     if len(data) > MAX_BYTES:
         raise InvalidInput(f"A blob of {len(data):,} bytes is too large.", f"The most is {MAX_BYTES:,} bytes.")
     sha = digest(data)
     key = str(path(root, sha).relative_to(root.blobs))
-    try:
-        with writing(root.blobs / key):
-            obstore.put(LocalStore(root.blobs), key, data, mode="create")
-    except obstore.exceptions.AlreadyExistsError:
-        get(root, sha)
-    return sha
+    while True:
+        try:
+            with writing(root.blobs / key):
+                obstore.put(LocalStore(root.blobs), key, data, mode="create")
+            return sha
+        except obstore.exceptions.AlreadyExistsError:
+            with contextlib.suppress(FileNotFoundError, NotFound):  # removed in this very moment: put it anew
+                os.utime(path(root, sha))
+                get(root, sha)
+                return sha
 
 
 def get(root: Root, sha: str) -> bytes:

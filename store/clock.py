@@ -24,7 +24,7 @@ def now(root: Root) -> datetime:
         text = root.clock.read_text()
     except FileNotFoundError:
         return wall()
-    return datetime.fromisoformat(text)
+    return datetime.fromisoformat(text.strip())
 
 
 def simulated(root: Root) -> bool:

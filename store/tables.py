@@ -25,6 +25,8 @@ from store.errors import Conflict, InvalidInput, NotFound
 from store.layout import writing
 
 _ATTEMPTS = 20
+_KEPT = {"delta.enableExpiredLogCleanup": "false"}
+"""Delta would drop the log of versions older than 30 days, and a snapshot that pins one could not be rebuilt any more."""
 _STATISTICS = timedelta(milliseconds=1)  # Delta keeps a file's smallest and largest instant in whole milliseconds.
 
 
@@ -40,7 +42,9 @@ def create(path: Path, schema: pl.Schema | dict[str, pl.DataType]) -> None:
         # Who loses a race must not retry: that would commit, and replace the winner's columns.
         first = CommitProperties(max_commit_retries=0)
         with contextlib.suppress(CommitFailedError), writing(path):
-            DeltaTable.create(str(path), schema=_arrow(pl.Schema(schema)), mode="ignore", commit_properties=first)
+            DeltaTable.create(
+                str(path), schema=_arrow(pl.Schema(schema)), mode="ignore", configuration=_KEPT, commit_properties=first
+            )
 
 
 def append(path: Path, frame: pl.DataFrame, *, transaction: tuple[str, int] | None = None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -50,19 +49,21 @@ def demo(
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(help="Of the pipeline: lower-case letters, digits, underscores.")],
-    file: Annotated[Path | None, typer.Option(help="CSV or parquet: one row a question, with its answer.")] = None,
-    keys: Annotated[str, typer.Option(help="Columns that say who or what a row is about, with commas between.")] = "",
+    file: Annotated[Path | None, typer.Argument(help="CSV or parquet: one row a question, with its answer.")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="A column that says who or what a row is about; may come again.")
+    ] = None,
     time_column: Annotated[str, typer.Option("--time", help="The column of when the question is asked.")] = "",
     label: Annotated[str, typer.Option(help="The column of the answer.")] = "",
     task: Annotated[str, typer.Option(help="classification or regression.")] = "",
-    known: Annotated[str, typer.Option(help="The column of when the answer became known, or --delay.")] = "",
-    delay_days: Annotated[float | None, typer.Option("--delay", help="Days after --time at which it is known.")] = None,
+    known: Annotated[str, typer.Option(help="The column of when the answer became known; or --delay.")] = "",
+    delay: Annotated[str, typer.Option(help="How long after --time it is known, such as 6h or 91d.")] = "",
     zone: Annotated[str, typer.Option(help="Of times that have none.")] = "UTC",
     positive: Annotated[str, typer.Option(help="The label's text that counts as 1.")] = "",
-    leave_out: Annotated[str, typer.Option(help="Columns not known when the question is asked, with commas.")] = "",
-    every_days: Annotated[
-        float | None, typer.Option("--every", help="Days between publications of what is derived.")
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="A column not known when the question is asked; may come again.")
     ] = None,
+    every: Annotated[str, typer.Option(help="Between publications of what is derived, such as 1d or 13w.")] = "",
     owner: Annotated[str, typer.Option(help="Who answers for it.")] = "",
     output: Output = Format.TEXT,
 ) -> None:
@@ -71,33 +72,19 @@ def new(
     Features with honest times, the pipeline's folder, its author's test and an application's example, such that `assay integrate
     NAME` passes as laid out. What is not given is asked, where somebody can answer.
     """
-    asked = {
-        "file": str(file or ""), "keys": keys, "time": time_column, "label": label, "task": task,
-    }  # fmt: skip
-    given = {what: answered(f"--{what}", value) for what, value in asked.items()}
-    if not known and delay_days is None:
-        delay_days = number("--delay", answered("--delay (days after which the answer is known)", ""))
-    written = modules.load("console.new").lay_out(
-        name, Path(given["file"]), keys=columns(given["keys"]), time=given["time"], label=given["label"], task=given["task"],
-        known=known or None, delay=None if delay_days is None else timedelta(days=delay_days), zone=zone,
-        positive=positive or None, leave_out=columns(leave_out),
-        every=None if every_days is None else timedelta(days=every_days), owner=owner,
+    layout = modules.load("console.new")
+    source = Path(answered("FILE", str(file or "")))
+    keys = key or answered("--key", "").split(",")
+    when, answer, kind = answered("--time", time_column), answered("--label", label), answered("--task", task)
+    if not known:
+        delay = answered("--delay", delay)
+    written = layout.lay_out(
+        name, source, keys=[one.strip() for one in keys], time=when, label=answer, task=kind, known=known or None,
+        delay=layout.length(delay) if delay else None, zone=zone, positive=positive or None, leave_out=leave_out or (),
+        every=layout.length(every) if every else None, owner=owner,
     )  # fmt: skip
     rows("files written", ({"file": str(path)} for path in written), output)
-    err.print(f"Read them, change them, and then: assay ingest --from TIME, assay integrate {name}")
-
-
-def columns(text: str) -> list[str]:
-    """Names with commas between them."""
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def number(option: str, text: str) -> float:
-    """A number that a person typed."""
-    try:
-        return float(text)
-    except ValueError:
-        raise InvalidInput(f"{option} {text!r} is no number.", remedy="Give one, such as 7 or 0.5.") from None
+    err.print(f"Read them and change them. Then:\n{layout.next_steps(name)}", markup=False)
 
 
 def answered(option: str, value: str) -> str:
