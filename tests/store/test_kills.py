@@ -1,11 +1,10 @@
 """Whatever is killed, and however many run at once: nothing is lost, doubled or half-done.
 
-The longer versions run with ``make soak``, which sets ASSAY_SOAK to how many times as much is to be done.
+``make soak`` does more of each.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 from functools import cache
 from typing import Any
@@ -15,38 +14,37 @@ import pytest
 from store import blobs, ledger
 from store.layout import Root
 from store.registry import aliases, packages
+from tests.soak import times
 from tests.store import killed
 from tests.store.registry import made
-
-SOAK = int(os.environ.get("ASSAY_SOAK", "1"))
 
 
 def test_a_row_is_written_once_though_its_writer_was_killed_before_it_heard_of_it(root: Root) -> None:
     """Fifty were killed between the write and its acknowledgement, and twelve right before it; each retry finds or writes its row."""
-    times = 62 * SOAK
-    ends = killed.told("at_the_write", root, times)
-    assert ends == [-signal.SIGKILL, 0] * times
-    assert sorted(row.request for row in ledger.rows(root)) == sorted(f"r{number}" for number in range(times))
-    assert ledger.verify(root) == times
+    rows = times(62, 500)
+    ends = killed.told("at_the_write", root, rows)
+    assert ends == [-signal.SIGKILL, 0] * rows
+    assert sorted(row.request for row in ledger.rows(root)) == sorted(f"r{number}" for number in range(rows))
+    assert ledger.verify(root) == rows
 
 
 def test_a_delivery_killed_at_any_instant_is_completed_by_the_next_one(root: Root) -> None:
     """Published once, approved once, deployed once, every blob whole, and nothing of the killed ones left over."""
-    times = 40 * SOAK
-    assert killed.told("at_random", root, times) > times / 4
+    kills = times(40, 400)
+    assert killed.told("at_random", root, kills) > kills / 4
     published = packages.listed(root, made.PIPELINE)
-    assert [package.version for package in published] == [str(number) for number in range(times + 1)]
+    assert [package.version for package in published] == [str(number) for number in range(kills + 1)]
     moves = aliases.moves(ledger.rows(root), made.PIPELINE, "production", aliases.DEPLOYED)
     assert [row.digest for row in moves] == [package.digest for package in published]
-    assert len(ledger.find(root, action="package.approved")) == times + 1
-    assert ledger.verify(root) == 3 * (times + 1)
+    assert len(ledger.find(root, action="package.approved")) == kills + 1
+    assert ledger.verify(root) == 3 * (kills + 1)
     for package in published:
         assert blobs.get(root, package.digest) == f"wheel {package.version}".encode()
 
 
 def test_eight_processes_append_without_gap_or_double(root: Root) -> None:
     """Forty appends each, and forty that all eight make: every request is one row."""
-    appends = 40 * SOAK
+    appends = times(40, 500)
     assert killed.told("crowd", root, 8, appends) == [0] * 8
     rows = ledger.rows(root)
     assert len(rows) == ledger.verify(root) == 8 * appends + appends
@@ -108,7 +106,7 @@ def test_the_checker_of_histories_knows_a_wrong_one(history: list[list[Operation
 
 def test_the_histories_of_six_processes_are_linearisable(root: Root) -> None:
     """A hundred aliases, read and moved by six processes at once: one order explains what each of them was told."""
-    for _ in range(SOAK):
+    for _ in range(times(1, 10)):
         found = killed.told("histories", root, 6)
         assert len(found) == killed.ALIASES
         assert all(linearisable(history) for history in found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import threading
 import time
 from collections import Counter
@@ -13,13 +12,6 @@ from dataclasses import dataclass, field
 import orjson
 
 from tests.flows.serving.world import row
-
-SOAK = int(os.environ.get("ASSAY_SOAK", "0"))
-
-
-def times(usual: int, soaked: int) -> int:
-    """How often: as usual, or for a soak test, which ``ASSAY_SOAK`` multiplies."""
-    return soaked * SOAK or usual
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A real service under load: swaps, kills, its end, and more than it can bear. ``ASSAY_SOAK`` makes it last longer."""
+"""A real service under load: swaps, kills, its end, and more than it can bear. ``make soak`` does more of it."""
 
 import contextlib
 import os
@@ -16,8 +16,9 @@ from flows.serving import supervisor
 from store import blobs, ledger
 from store.registry import models, packages
 from store.traffic import collect, outcomes, predictions
-from tests.flows.serving.load import Load, quantile, times
+from tests.flows.serving.load import Load, quantile
 from tests.flows.serving.world import NOW, SOURCE, World, fitted, imported, until
+from tests.soak import times
 
 pytestmark = pytest.mark.e2e
 WORKSPACE = Path(__file__).parents[3]

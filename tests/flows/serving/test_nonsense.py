@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from flows.serving import app, supervisor
 from flows.serving.protocol import MAX_HEAD
 from flows.serving.service import Service
-from tests.flows.serving.load import times
 from tests.flows.serving.world import World, row
+from tests.soak import times
 
 WORKSPACE = Path(__file__).parents[3]
 PATHS = ("/v1/tiny/predict", "/v1/tiny/outcomes")
