@@ -12,9 +12,10 @@ from store import ledger
 from store.layout import Root
 from store.registry import dues, models, packages
 from tests import workspaces
+from tests.soak import takes_minutes
 
 TUTORIAL = workspaces.WORKSPACE / "docs" / "tutorial.md"
-pytestmark = pytest.mark.xdist_group("tutorial")
+pytestmark = [pytest.mark.xdist_group("tutorial"), takes_minutes]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", TUTORIAL.read_text(), re.MULTILINE | re.DOTALL)
 
 

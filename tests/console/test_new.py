@@ -17,6 +17,7 @@ from store.registry import packages
 from tests import workspaces
 from tests.console import team
 from tests.console.team import DAY, SHOP, lay_out
+from tests.soak import takes_minutes
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return team.written(tmp_path_factory.mktemp("shop"))
 
 
+@takes_minutes
 def test_what_is_laid_out_passes_its_own_test_and_the_gate(shop: Path, tmp_path: Path) -> None:
     """Every check passes with its control moved, in a copy of the workspace; nothing is edited in between."""
     workspace = workspaces.copied(tmp_path)

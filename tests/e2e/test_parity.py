@@ -14,9 +14,10 @@ from flows import collect, ingest
 from flows.pipeline import Window
 from flows.serving import supervisor
 from store import clock, ledger
+from tests.soak import takes_minutes
 from tests.worlds import NOW, copied
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, takes_minutes]
 PIPELINE = "arrival_minutes"
 VERBS = {
     "ingest": {},

@@ -11,9 +11,10 @@ import pytest
 
 from console.processes import WORKSPACE, free_port, python
 from store import process
+from tests.soak import takes_minutes
 from tests.worlds import copied
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, takes_minutes]
 
 
 @pytest.fixture

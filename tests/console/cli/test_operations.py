@@ -45,8 +45,6 @@ def test_what_new_was_not_told_is_refused_where_nobody_can_be_asked(assay, root,
     """The missing option is named, and nothing is written."""
     file = tmp_path / "sales.csv"
     file.write_text("shop,day,sold\na,2020-01-01,1\n")
-    code, out, err = assay(
-        root, "new", "sales", "--file", str(file), "--keys", "shop", "--time", "day", "--label", "sold"
-    )
+    code, out, err = assay(root, "new", "sales", str(file), "--key", "shop", "--time", "day", "--label", "sold")
     assert (code, out) == (2, "")
     assert "--task was not given" in err
