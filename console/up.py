@@ -167,7 +167,7 @@ def main(root: Root, ports: Mapping[str, int]) -> None:
         try:
             Keeper(root, ports, processes, env).run()
         except KeyboardInterrupt:
-            pass
+            pass  # told to end: the block ends all of it
         except AssayError as error:
             print(error, flush=True)
     (root.path / "up.json").unlink(missing_ok=True)

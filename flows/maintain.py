@@ -106,7 +106,7 @@ def checkpointed(root: Root, dry_run: bool) -> int | None:
     if head - (known[-1] if known else 0) < CHECKPOINT_AFTER:
         return None
     if not dry_run:
-        ledger._checkpoint(root, head)
+        ledger.checkpoint(root, head)
         for old in sorted(folder.glob("[0-9]*.parquet"))[:-CHECKPOINTS]:
             old.unlink(missing_ok=True)
     return head

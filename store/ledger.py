@@ -127,7 +127,7 @@ def append(
             return row
         if _create(root, row):
             if row.seq % CHECKPOINT_EVERY == 0:
-                _checkpoint(root, row.seq)
+                checkpoint(root, row.seq)
             return row
 
 
@@ -321,7 +321,7 @@ def _parsed(data: bytes, path: Path) -> list[Row]:
         ) from error
 
 
-def _checkpoint(root: Root, seq: int) -> None:
+def checkpoint(root: Root, seq: int) -> None:
     """All rows so far in one file, so that a new process reads one file instead of thousands. Only a cache."""
     folder = root.ledger / "checkpoints"
     with contextlib.suppress(obstore.exceptions.AlreadyExistsError, Unreachable), writing(folder / _name(seq)):

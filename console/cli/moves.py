@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -37,13 +39,10 @@ def promote(
     asked: dict[str, Any] = {
         "expected": champion.digest if champion else None, "actor": modules.actor(), "now": clock.now(root), "reason": reason,
     }  # fmt: skip
-    would = models.promote(root, found, dry_run=True, **asked)
-    if dry_run:
-        one(drafted(would), output)
-        return
-    confirm(f"Make {found.version} the champion of {pipeline} in {environment}?", yes=yes)
-    row = models.promote(root, found, **asked)
-    one(drafted(row), output, f"{pipeline} in {environment}: champion is {found.version} (ledger row {row.seq}).")
+    question = f"Make {found.version} the champion of {pipeline} in {environment}?"
+    row = made(partial(models.promote, root, found, **asked), lambda _: question, dry_run=dry_run, yes=yes)
+    done = f"{pipeline} in {environment}: champion is {found.version} (ledger row {row.seq})."
+    one(drafted(row), output, "" if dry_run else done)
 
 
 @app.command()
@@ -65,13 +64,23 @@ def rollback(
     asked: dict[str, Any] = {
         "expected": standing, "actor": modules.actor(), "now": clock.now(root), "reason": reason,
     }  # fmt: skip
-    would = aliases.roll_back(root, pipeline, environment, alias, dry_run=True, **asked)
+    row = made(
+        partial(aliases.roll_back, root, pipeline, environment, alias, **asked),
+        lambda would: f"Put {alias} of {pipeline} in {environment} back to {would.body.label}?",
+        dry_run=dry_run,
+        yes=yes,
+    )
+    done = f"{pipeline} in {environment}: {alias} is {row.body.label} again (ledger row {row.seq})."
+    one(drafted(row), output, "" if dry_run else done)
+
+
+def made(move: Callable[..., Row], question: Callable[[Row], str], *, dry_run: bool, yes: bool) -> Row:
+    """The row a move would write, and, unless that is all that was asked, the row it wrote after somebody said yes."""
+    would = move(dry_run=True)
     if dry_run:
-        one(drafted(would), output)
-        return
-    confirm(f"Put {alias} of {pipeline} in {environment} back to {would.body.label}?", yes=yes)
-    row = aliases.roll_back(root, pipeline, environment, alias, **asked)
-    one(drafted(row), output, f"{pipeline} in {environment}: {alias} is {row.body.label} again (ledger row {row.seq}).")
+        return would
+    confirm(question(would), yes=yes)
+    return move()
 
 
 def drafted(row: Row) -> dict[str, Any]:
