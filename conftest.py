@@ -1,9 +1,13 @@
-"""Fixtures that more than one folder of tests shares (see ``tests/worlds.py``), and who runs beside whom."""
+"""Fixtures that more than one folder of tests shares (see ``tests/worlds.py``), who runs beside whom, and which errors a run triggered."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from _pytest.nodeid import coerce_node_id
+
+from tests import errors
 
 pytest_plugins = ["tests.worlds"]
 EXPENSIVE = ("delivered",)
@@ -23,3 +27,35 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         group = item.get_closest_marker("xdist_group")
         if group is not None and getattr(config.option, "loadgroup", False) and hasattr(item, "_id"):
             item._id = coerce_node_id(f"{item.nodeid}@{group.args[0]}")
+
+
+# ---- every error is triggered ----------------------------------------------------------------------------------------
+
+_reached: set[tuple[str, int]] = set()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Note who makes an error, in this process."""
+    errors.watch(_reached)
+
+
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """What another process of this run (xdist) reached."""
+    _reached.update(map(tuple, getattr(node, "workeroutput", {}).get("errors", ())))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A run of the whole suite fails where an error of ``docs/errors.md`` was triggered by no test."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["errors"] = sorted(_reached)
+    elif exitstatus == 0 and _whole(session.config):
+        missed = errors.missed(_reached)
+        if missed:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            print("\nNo test triggers these errors:", *missed, sep="\n  ")
+
+
+def _whole(config: pytest.Config) -> bool:
+    chosen = config.option.keyword or config.option.markexpr or getattr(config.option, "lf", False)
+    return not chosen and not config.option.collectonly and config.args == config.getini("testpaths")

@@ -68,7 +68,11 @@ def serving(root: Root, pipeline: str, environment: str, instant: datetime) -> d
     if reign is None:
         known = history.reigns(root, pipeline, environment)
         first = f"The first serves since {clock.printed(known[0].start)}." if known else "It never had one."
-        raise NotFound(f"{pipeline} had no champion in {environment} at {clock.printed(instant)}.", first)
+        raise NotFound(
+            f"{pipeline} had no champion in {environment} at {clock.printed(instant)}.",
+            first,
+            "Ask for a later time, or train it.",
+        )
     found = models.get(root, pipeline, environment, reign.digest)
     deployed = history.at(root, pipeline, environment, instant, aliases.DEPLOYED)
     answered = [

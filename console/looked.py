@@ -170,13 +170,17 @@ def _words(series: pl.Series, label: str, positive: str | None) -> tuple[str, ..
     if not isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum):
         if not series.dtype.is_numeric() and series.dtype != pl.Boolean:
             raise InvalidInput(
-                f"The label {label} is {series.dtype}.", "A label is a number, true or false, or one of two texts."
+                f"The label {label} is {series.dtype}.",
+                "A label is a number, true or false, or one of two texts.",
+                "Write it as one of these.",
             )
         return ()
     texts = sorted(series.cast(pl.String).drop_nulls().unique())
     if len(texts) != 2:
         raise InvalidInput(
-            f"The label {label} has {len(texts)} texts: {texts[:5]}.", "A label is a number, or one of two texts."
+            f"The label {label} has {len(texts)} texts: {texts[:5]}.",
+            "A label is a number, or one of two texts.",
+            "Make it one of these, or keep the rows of two texts.",
         )
     if positive not in texts:
         raise InvalidInput(f"Which of {texts} is predicted?", f"Given: {positive!r}.", "Name it with `positive`.")

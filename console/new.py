@@ -60,7 +60,7 @@ def lay_out(
             "Take another name, or remove them.",
         )
     if task not in TASKS:
-        raise InvalidInput(f"There is no task {task!r}.", f"Tasks: {', '.join(TASKS)}.")
+        raise InvalidInput(f"There is no task {task!r}.", f"Tasks: {', '.join(TASKS)}.", "Give one of these.")
     if (known is None) == (delay is None):
         raise InvalidInput(
             "When the label becomes known must be said once.",
@@ -89,7 +89,9 @@ def length(text: str) -> timedelta:
     """A length of time as people write it: ``90min``, ``6h``, ``91d``, ``13w``. InvalidInput says how."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(min|h|d|w)", text.strip())
     if found is None:
-        raise InvalidInput(f"{text!r} is no length of time.", "Lengths are such as 90min, 6h, 91d or 13w.")
+        raise InvalidInput(
+            f"{text!r} is no length of time.", "Lengths are such as 90min, 6h, 91d or 13w.", "Write it so."
+        )
     units = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
     return timedelta(**{units[found[2]]: float(found[1])})
 

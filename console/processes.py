@@ -59,7 +59,11 @@ class Processes:
         """Start a process; what it prints goes to ``<logs>/<name>.log``. Only an ``errand`` may end by itself."""
         with self._lock, open(self.logs / f"{name}.log", "ab" if keep_log else "wb") as log:
             if self._left:
-                raise Unreachable(f"The {name} was not started.", "What it belongs to is ending.")
+                raise Unreachable(
+                    f"The {name} was not started.",
+                    "What it belongs to is ending.",
+                    "Wait for its end, and start it again.",
+                )
             if errand:
                 self._errands.add(name)
             self.running[name] = subprocess.Popen(

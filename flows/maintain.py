@@ -71,6 +71,7 @@ def run(root: Root, *, grace: timedelta = GRACE, dry_run: bool = False) -> Maint
         raise InvalidInput(
             f"A grace of {grace} is too short.",
             f"The least is {LEAST}: bytes are written before the row that names them.",
+            "Give a longer one.",
         )
     now, before = clock.now(root), clock.wall() - grace
     compacted = compact(root, dry_run)

@@ -50,7 +50,11 @@ class Window:
         object.__setattr__(self, "start", clock.utc(self.start))
         object.__setattr__(self, "end", clock.utc(self.end))
         if self.end < self.start:
-            raise InvalidInput(f"A window cannot end ({self.end}) before it starts ({self.start}).")
+            raise InvalidInput(
+                f"A window cannot end ({self.end}) before it starts ({self.start}).",
+                "It would hold nothing.",
+                "Let the end be after the start.",
+            )
 
     def __str__(self) -> str:
         return f"{self.start:%Y-%m-%d %H:%M} … {self.end:%Y-%m-%d %H:%M} UTC"

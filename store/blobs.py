@@ -39,14 +39,20 @@ def canonical(value: Any) -> bytes:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, TypeError) as error:
         raise InvalidInput(
-            f"This cannot be written as JSON: {error}.", "JSON has no NaN and no infinity; null is the way."
+            f"This cannot be written as JSON: {error}.",
+            "JSON has no NaN and no infinity; null is the way.",
+            "Replace them before storing.",
         ) from error
 
 
 def path(root: Root, sha: str) -> Path:
     """Where the blob lies, whether or not it exists. Refuses what is not a digest, so no name can leave the folder."""
     if len(sha) != 64 or set(sha) - set("0123456789abcdef"):
-        raise InvalidInput(f"{sha!r} is not a digest.", "A digest is 64 lower-case hexadecimal characters (SHA-256).")
+        raise InvalidInput(
+            f"{sha!r} is not a digest.",
+            "A digest is 64 lower-case hexadecimal characters (SHA-256).",
+            "Copy it whole: a version's digest stands in `assay packages` and `assay models -o json`.",
+        )
     return root.blobs / "sha256" / sha[:2] / sha
 
 
@@ -56,7 +62,11 @@ def put(root: Root, data: bytes) -> str:
     Young, because ``maintain`` removes old blobs that no row names, and the row that names this one may be about to come.
     """
     if len(data) > MAX_BYTES:
-        raise InvalidInput(f"A blob of {len(data):,} bytes is too large.", f"The most is {MAX_BYTES:,} bytes.")
+        raise InvalidInput(
+            f"A blob of {len(data):,} bytes is too large.",
+            f"The most is {MAX_BYTES:,} bytes.",
+            "Make it smaller, or keep large data in the feature store.",
+        )
     sha = digest(data)
     key = str(path(root, sha).relative_to(root.blobs))
     while True:
@@ -109,6 +119,7 @@ def get_json(root: Root, sha: str) -> Any:
         raise Refused(
             f"The blob {sha[:8]} is no JSON: {type(error).__name__}.",
             f"It lies at {path(root, sha)}, as it was stored.",
+            "Ask for a digest that names a document.",
         ) from error
 
 

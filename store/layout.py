@@ -32,6 +32,7 @@ def checked(kind: str, name: str) -> str:
         raise InvalidInput(
             f"{name!r} cannot be the name of {'an' if kind[0] in 'aeiou' else 'a'} {kind}.",
             "A name is lower-case letters, digits and underscores, starts with a letter, and has 63 characters at most.",
+            "Take another name.",
         )
     return name
 
@@ -39,7 +40,9 @@ def checked(kind: str, name: str) -> str:
 def checked_environment(name: str) -> str:
     """The name itself, if it is one of ``ENVIRONMENTS``."""
     if name not in ENVIRONMENTS:
-        raise InvalidInput(f"There is no environment {name!r}.", f"Environments: {', '.join(ENVIRONMENTS)}.")
+        raise InvalidInput(
+            f"There is no environment {name!r}.", f"Environments: {', '.join(ENVIRONMENTS)}.", "Give one of these."
+        )
     return name
 
 

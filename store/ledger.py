@@ -105,7 +105,9 @@ def append(
     """
     if isinstance(payload, type) or not is_dataclass(payload) or type(payload) is not actions.ACTIONS.get(action):
         raise InvalidInput(
-            f"{type(payload).__name__} is not what {action!r} records.", f"Actions: {', '.join(actions.ACTIONS)}."
+            f"{type(payload).__name__} is not what {action!r} records.",
+            f"Actions: {', '.join(actions.ACTIONS)}.",
+            "Give the payload of that action.",
         )
     text = blobs.canonical(asdict(payload)).decode()  # type: ignore[arg-type]
     asked = (action, subject, digest, environment, text)
@@ -333,5 +335,7 @@ def one(root: Root, seq: int) -> Row:
     """The row with this number."""
     known = rows(root)
     if not 1 <= seq <= len(known):
-        raise NotFound(f"There is no ledger row {seq}.", f"The ledger holds rows 1 to {len(known)}.")
+        raise NotFound(
+            f"There is no ledger row {seq}.", f"The ledger holds rows 1 to {len(known)}.", "See `assay ledger`."
+        )
     return known[seq - 1]

@@ -266,7 +266,9 @@ def _open(path: Path, version: int | None = None) -> DeltaTable:
         if version is None or 0 <= version <= (newest := int(DeltaTable(str(path)).version())):
             raise
         raise NotFound(
-            f"The table {path.name} has no version {version}.", f"Its versions are 0 to {newest}."
+            f"The table {path.name} has no version {version}.",
+            f"Its versions are 0 to {newest}.",
+            "Ask for one of these, or none for the newest.",
         ) from error
 
 
@@ -299,6 +301,7 @@ def _fitted(path: Path, frame: pl.DataFrame, wanted: pl.Schema) -> pl.DataFrame:
         raise InvalidInput(
             f"These rows do not fit the table {path.name}: missing {missing or 'nothing'}, unknown {extra or 'nothing'}.",
             f"Its columns: {', '.join(wanted)}.",
+            "Give the rows exactly these columns.",
         )
     frame = frame.select(list(wanted))
     wrong = [

@@ -73,7 +73,9 @@ def time(text: str | None, option: str) -> datetime | None:
         instant = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidInput(
-            f"{option} {text!r} is no time.", "Times are ISO 8601, such as 2013-04-01 or 2013-04-01T06:00+00:00."
+            f"{option} {text!r} is no time.",
+            "Times are ISO 8601, such as 2013-04-01 or 2013-04-01T06:00+00:00.",
+            "Write it so.",
         ) from None
     return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 

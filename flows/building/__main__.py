@@ -154,7 +154,11 @@ def _kept(pipeline: Pipeline, columns: list[str]) -> list[str]:
     """The columns that identify and slice a row, each once."""
     wanted = dict.fromkeys((*pipeline.serving.key, "event_time", *pipeline.slices, "label"))
     if missing := [column for column in wanted if column not in columns]:
-        raise InvalidInput(f"{pipeline.name} declares {missing}, which its rows do not have.", f"They have {columns}.")
+        raise InvalidInput(
+            f"{pipeline.name} declares {missing}, which its rows do not have.",
+            f"They have {columns}.",
+            "Give them in `dataset` or `prepare`, or declare what is there.",
+        )
     return list(wanted)
 
 

@@ -46,14 +46,18 @@ def spine(pipeline: Pipeline, read: Read, window: Window) -> pl.DataFrame:
         )
     for column in ("event_time", "label_time"):
         if rows.schema[column] != TIME:
-            raise InvalidInput(f"{column} of {pipeline.name} is {rows.schema[column]}.", f"It must be {TIME}.")
+            raise InvalidInput(
+                f"{column} of {pipeline.name} is {rows.schema[column]}.", f"It must be {TIME}.", "Cast it in `dataset`."
+            )
     if rows.schema["label"] != pl.Float64():
         raise InvalidInput(
             f"label of {pipeline.name} is {rows.schema['label']}.", "It must be Float64.", "Cast it in `dataset`."
         )
     if twice := rows.height - rows.select(pipeline.serving.key).unique().height:
         raise InvalidInput(
-            f"The dataset of {pipeline.name} gives {twice} rows twice.", f"Its key is {pipeline.serving.key}."
+            f"The dataset of {pipeline.name} gives {twice} rows twice.",
+            f"Its key is {pipeline.serving.key}.",
+            "Drop the doubles in `dataset`, or declare a key that tells them apart.",
         )
     rows = rows.filter(pl.col("label_time") < window.end)
     if rows.is_empty():

@@ -57,7 +57,9 @@ def load() -> Catalog:
             name = declared.group.name
             if name in facts or name in derived:
                 raise InvalidInput(
-                    f"The feature group {name} is declared twice.", f"The second time in {module.__file__}."
+                    f"The feature group {name} is declared twice.",
+                    f"The second time in {module.__file__}.",
+                    "Rename one of them.",
                 )
             if isinstance(declared, Facts):
                 facts[name] = declared
@@ -67,7 +69,9 @@ def load() -> Catalog:
     for one in derived.values():
         if unknown := sorted(set(one.inputs) - set(facts)):
             raise InvalidInput(
-                f"{one.group.name} is derived from {unknown}, which nobody declares.", f"Facts: {', '.join(facts)}."
+                f"{one.group.name} is derived from {unknown}, which nobody declares.",
+                f"Facts: {', '.join(facts)}.",
+                "Declare it as Facts, or derive from one of these.",
             )
     return Catalog(facts, derived, digests)
 

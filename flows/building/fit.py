@@ -14,7 +14,11 @@ from store.errors import InvalidInput
 def matrix(pipeline: Pipeline, rows: pl.DataFrame) -> pl.DataFrame:
     """The model's columns, in the contract's order."""
     if missing := [column for column in pipeline.columns if column not in rows.columns]:
-        raise InvalidInput(f"The rows lack {missing}.", f"{pipeline.name} needs {list(pipeline.columns)}.")
+        raise InvalidInput(
+            f"The rows lack {missing}.",
+            f"{pipeline.name} needs {list(pipeline.columns)}.",
+            "Give them in `dataset` or `prepare`.",
+        )
     return rows.select(pipeline.columns)
 
 

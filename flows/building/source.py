@@ -130,7 +130,11 @@ def _members(wheel: bytes, name: str) -> dict[str, bytes]:
     try:
         found = archive.members(wheel, MAX_UNPACKED)
     except archive.Unreadable as error:
-        raise Refused(f"The package of {name} is no wheel: {error}.", remedy="Nothing was unpacked.") from error
+        raise Refused(
+            f"The package of {name} is no wheel: {error}.",
+            "Nothing was unpacked.",
+            "Restore it from a copy, or integrate again.",
+        ) from error
     folders = {parent.as_posix() for path in found for parent in PurePosixPath(path).parents}
     for path in found:
         metadata = path.startswith(f"{name}-") and path.partition("/")[0].endswith(".dist-info")
@@ -159,5 +163,9 @@ def checked_name(name: str) -> str:
         names = f"Taken: {', '.join(sorted(taken))}, and the modules of Python's own library."
         raise InvalidInput(f"A pipeline cannot be named {name!r}.", names, "Rename its folder and its contract.")
     if "__" in name or name.endswith("_"):
-        raise InvalidInput(f"A pipeline cannot be named {name!r}.", "A wheel's name has single underscores, inside.")
+        raise InvalidInput(
+            f"A pipeline cannot be named {name!r}.",
+            "A wheel's name has single underscores, inside.",
+            "Rename its folder and its contract.",
+        )
     return name

@@ -172,7 +172,11 @@ def _contract(name: str) -> Pipeline:
             "Start it through `assay serve`.",
         ) from error
     if not isinstance(contract, Pipeline):
-        raise NotFound(f"{name}.pipeline is a {type(contract).__name__}, not a Pipeline.")
+        raise NotFound(
+            f"{name}.pipeline is a {type(contract).__name__}, not a Pipeline.",
+            "A package's module ends with pipeline = Pipeline(…).",
+            "Mend the module, and integrate again.",
+        )
     return contract
 
 

@@ -58,11 +58,20 @@ class Group:
                     f"The feature group {self.name} cannot have a column {column!r}.",
                     "Columns are lower-case letters, digits, underscores; "
                     f"{EVENT_TIME}, {KNOWN_TIME}, {ROW_HASH} are taken.",
+                    "Rename the column in the group's declaration.",
                 )
             if str(dtype) not in _DTYPES:
-                raise InvalidInput(f"{self.name}.{column} cannot be a {dtype}.", f"Dtypes: {', '.join(_DTYPES)}.")
+                raise InvalidInput(
+                    f"{self.name}.{column} cannot be a {dtype}.",
+                    f"Dtypes: {', '.join(_DTYPES)}.",
+                    "Declare one of them.",
+                )
         if twice := sorted(set(self.keys) & set(self.values)):
-            raise InvalidInput(f"The feature group {self.name} has {twice} both as key and as value.")
+            raise InvalidInput(
+                f"The feature group {self.name} has {twice} both as key and as value.",
+                "A column is one of the two.",
+                "Declare it once.",
+            )
 
     @property
     def schema(self) -> pl.Schema:

@@ -149,7 +149,11 @@ def _table(root: Root, group: Group, pinned: int | None) -> _Table:
     newest = tables.version(path)
     version = newest if pinned is None else pinned
     if not 0 <= version <= newest:
-        raise NotFound(f"{group.reference} has no table version {version}.", f"Its newest is {newest}.")
+        raise NotFound(
+            f"{group.reference} has no table version {version}.",
+            f"Its newest is {newest}.",
+            "Pin a version that exists, or none for the newest.",
+        )
     off_rule, tied = (tables.transaction(path, mark, version) is not None for mark in (OFF_RULE, TIED))
     return _Table(path, version, off_rule, tied)
 
@@ -157,7 +161,11 @@ def _table(root: Root, group: Group, pinned: int | None) -> _Table:
 def _pins(versions: Mapping[str, int], resolved: Sequence[tuple[Use, Group]]) -> dict[str, int]:
     names = {name: group.reference for use, group in resolved for name in (use.group, group.reference)}
     if unknown := sorted(set(versions) - set(names)):
-        raise InvalidInput(f"Versions are pinned for {unknown}, which are not joined.", f"Joined: {', '.join(names)}.")
+        raise InvalidInput(
+            f"Versions are pinned for {unknown}, which are not joined.",
+            f"Joined: {', '.join(names)}.",
+            "Pin versions of joined groups only.",
+        )
     return {names[name]: version for name, version in versions.items()}
 
 
@@ -165,11 +173,19 @@ def _check_outputs(spine: pl.DataFrame, resolved: Sequence[tuple[Use, Group]]) -
     taken = dict.fromkeys(spine.columns, "the spine")
     for use, group in resolved:
         if not use.features:
-            raise InvalidInput(f"No feature of {use.group} is asked for.", f"Its features: {', '.join(group.values)}.")
+            raise InvalidInput(
+                f"No feature of {use.group} is asked for.",
+                f"Its features: {', '.join(group.values)}.",
+                "Name some, or leave the group out.",
+            )
         if unknown := [feature for feature in use.features if feature not in group.values]:
             raise NotFound.among(f"feature of {use.group}", unknown[0], group.values)
         if unmapped := sorted(set(use.keys) - set(group.keys)):
-            raise InvalidInput(f"{use.group} has no keys {unmapped}.", f"Its keys: {', '.join(group.keys) or 'none'}.")
+            raise InvalidInput(
+                f"{use.group} has no keys {unmapped}.",
+                f"Its keys: {', '.join(group.keys) or 'none'}.",
+                "Map its own keys with `keys=`.",
+            )
         for feature in use.features:
             name = use.prefix + feature
             if name in taken:

@@ -273,14 +273,18 @@ class _Reader:
             column = use.keys.get(key, key)
             if column not in row:
                 raise InvalidInput(
-                    f"The row has no {column!r}, the key {key} of {use.group}.", f"It has: {', '.join(row)}."
+                    f"The row has no {column!r}, the key {key} of {use.group}.",
+                    f"It has: {', '.join(row)}.",
+                    "Give it with the row; null is allowed.",
                 )
             value = row[column]
             try:
                 found.append(None if value is None else plain(value))
             except (TypeError, AttributeError):
                 raise InvalidInput(
-                    f"{column} is {type(value).__name__} {value!r}.", f"The key {use.group}.{key} is {dtype}."
+                    f"{column} is {type(value).__name__} {value!r}.",
+                    f"The key {use.group}.{key} is {dtype}.",
+                    "Give the key as that type.",
                 ) from None
         return found or [0]
 

@@ -197,6 +197,7 @@ def _conformed(group: Group, frame: pl.DataFrame) -> pl.DataFrame:
         raise InvalidInput(
             f"These rows do not fit {group.name}: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}.",
             f"Its columns: {', '.join(needed)}, and optionally {KNOWN_TIME}.",
+            "Give the rows exactly these columns.",
         )
     columns = [_lossless(group, frame.get_column(name), dtype) for name, dtype in group.keys.items()]
     columns += [instants(frame.get_column(EVENT_TIME), group.zone, f"{group.name}.{EVENT_TIME}")]

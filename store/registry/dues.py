@@ -139,7 +139,11 @@ def close(
         for other in _folded(rows, found.pipeline, found.environment):
             if other.id == found.id and (other.claimed is None or other.claimed.body.run != run or other.closed):
                 holder = other.claimed.body.run if other.claimed else "nobody"
-                raise Conflict(f"Run {run} cannot close due {found.id[:8]}.", f"It is {other.state}; {holder} has it.")
+                raise Conflict(
+                    f"Run {run} cannot close due {found.id[:8]}.",
+                    f"It is {other.state}; {holder} has it.",
+                    "Close it in the run that claimed it.",
+                )
 
     ledger.append(
         root, "due.closed", DueClosed(outcome, run, by, model, sentence), subject=found.pipeline, digest=found.id,

@@ -28,7 +28,11 @@ def typed(declared: Mapping[str, str], taken: Sequence[str], what: str) -> dict[
     """Field names with their dtypes. InvalidInput: a dtype no table can hold, or a name the table needs for itself."""
     for name, dtype in declared.items():
         if dtype not in DTYPES:
-            raise InvalidInput(f"The {what} field {name} cannot be a {dtype}.", f"Dtypes: {', '.join(DTYPES)}.")
+            raise InvalidInput(
+                f"The {what} field {name} cannot be a {dtype}.",
+                f"Dtypes: {', '.join(DTYPES)}.",
+                "Declare one of them in the pipeline's `serving`.",
+            )
         if name in taken or name.startswith("x_"):
             raise InvalidInput(
                 f"A {what} field cannot be called {name!r}.",

@@ -132,7 +132,11 @@ def _removed(path: Path, offset: int, dry_run: bool) -> bool:
 
 def _line(record: bytes) -> bytes:
     if b"\n" in record:
-        raise InvalidInput("A spool record is one line of JSON.", "This one has a line break in it.")
+        raise InvalidInput(
+            "A spool record is one line of JSON.",
+            "This one has a line break in it.",
+            "Write it with `json.dumps`, without indent.",
+        )
     return b"%08x %d %b\n" % (zlib.crc32(record), len(record), record)
 
 
