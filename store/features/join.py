@@ -315,22 +315,25 @@ def _regular(group: Group, table: _Table) -> str:
 
 
 def _irregular(group: Group) -> str:
-    """Class B, reduced to the running maxima of each key; then there is one row an instant."""
+    """Class B, reduced to the running maxima of each key; then there is one row an instant.
+
+    In this order the greatest ``effective`` before a row is that of the row before it. What can be computed is not carried
+    through the sort, which is most of the work: each column more makes it heavier.
+    """
     parts = ", ".join(f"_k{position}" for position in range(len(group.keys)))
-    effective = f"greatest({EVENT_TIME}, {KNOWN_TIME}) AS _effective"
-    facts = _facts(group, f"NOT ({_rule(group)})", effective, f"{ROW_HASH} AS _tie")
+    effective = "greatest(_event, _known)"
     maxima = f"""
-        SELECT * FROM ({facts})
+        SELECT * EXCLUDE (_tie) FROM ({_facts(group, f"NOT ({_rule(group)})", f"{ROW_HASH} AS _tie")})
         WINDOW before AS (
-            {f"PARTITION BY {parts}" if parts else ""} ORDER BY _effective, _event DESC, _known DESC, _tie DESC
+            {f"PARTITION BY {parts}" if parts else ""} ORDER BY {effective}, _event DESC, _known DESC, _tie DESC
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         )
         QUALIFY coalesce(
             _event > max(_event) OVER before
-            OR (_event = max(_event) OVER before AND _effective > max(_effective) OVER before),
+            OR (_event = max(_event) OVER before AND {effective} > lag({effective}) OVER before),
             true
         )"""
-    return _asof(group, maxima, "s._time >= f._effective", ["_event", "_known"])
+    return _asof(group, maxima, "s._time >= greatest(f._event, f._known)", ["_event", "_known"])
 
 
 def _asof(group: Group, facts: str, inequality: str, times: Sequence[str]) -> str:
