@@ -3,7 +3,13 @@ must kill."""
 
 from __future__ import annotations
 
-from flows.checks import k02_future, k04_heldout, k10_tuner, k11_report
+from flows.checks import k02_future, k04_heldout, k10_tuner, k11_report, k18_spine
 from flows.checks.check import Check
 
-CHECKS: tuple[Check, ...] = (k02_future.CHECK, k04_heldout.CHECK, k10_tuner.CHECK, k11_report.CHECK)
+CHECKS: tuple[Check, ...] = (
+    k02_future.CHECK,
+    k04_heldout.CHECK,
+    k10_tuner.CHECK,
+    k11_report.CHECK,
+    k18_spine.CHECK,
+)

@@ -31,7 +31,7 @@ import polars as pl
 from flows.building import publish
 from flows.checks import compare, rewrite
 from flows.checks.check import Check, Seen
-from flows.checks.world import World
+from flows.checks.world import ASKED, World
 from flows.pipeline import TIME, Group
 from store.features.group import KNOWN_TIME
 
@@ -39,14 +39,13 @@ NEAR = 1000
 PLACES = (0.35, 0.6, 0.85)
 ODD = timedelta(hours=2, minutes=17, seconds=13, microseconds=1)
 DAY = timedelta(days=1)
-ASKED = "_asked"
 
 
 def look(world: World) -> Seen:
     """Compare the rows before each cutoff in the world as it is and as it might have gone on."""
     cutoffs = chosen(world)
     near = _near(world, cutoffs)
-    base = _with_asked(world, world.joined(_around(world, world.spine, near)))
+    base = world.with_asked(world.joined(_around(world, world.spine, near)))
     control, compared = 0, 0
     for cutoff in cutoffs:
         other = _rows(world, cutoff, near)
@@ -82,21 +81,6 @@ def chosen(world: World) -> list[datetime]:
 def _recent(world: World) -> timedelta:
     """How far back late rows happened: a day, or two steps of the grid, so that some happened before its last step."""
     return max([DAY, *(2 * one.cadence for one in world.catalog.derived.values())])
-
-
-def _with_asked(world: World, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with when each question was there: T, or when the first fact under its very key became known, if later."""
-    key = list(world.pipeline.serving.key)
-    own = [world.facts[name] for name in world.asked if set(world.catalog.facts[name].group.keys) == set(key)]
-    if not own:
-        return rows.with_columns(pl.col("event_time").alias(ASKED))
-    known = (
-        pl.concat([facts.select(*key, KNOWN_TIME) for facts in own])
-        .group_by(key)
-        .agg(pl.col(KNOWN_TIME).min().alias(ASKED))
-    )
-    joined = rows.join(known, on=key, how="left", maintain_order="left")
-    return joined.with_columns(pl.max_horizontal("event_time", ASKED).alias(ASKED))
 
 
 def _near(world: World, cutoffs: list[datetime]) -> pl.Expr:
@@ -175,7 +159,7 @@ def _beyond(world: World) -> compare.Moved:
     except Exception:  # a dataset that computes with its numbers may not survive these
         rows = bare.rewritten(only_joined).rows
     known = np.unique(np.concatenate([_micros(frame.get_column(KNOWN_TIME)) for frame in world.facts.values()]))
-    rows = _with_asked(world, rows)
+    rows = world.with_asked(rows)
     limits = dict.fromkeys(bare.pipeline.columns, _micros(rows.get_column("event_time")))
     limits |= dict.fromkeys(bare.pipeline.inputs, _micros(rows.get_column(ASKED)))
     cells, any_row = {}, np.zeros(rows.height, dtype=bool)

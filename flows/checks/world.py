@@ -31,14 +31,16 @@ from flows.building.catalog import Catalog
 from flows.building.fit import matrix, predict
 from flows.checks import rewrite
 from flows.checks.training import Trained, train
-from flows.pipeline import Group, Pipeline, TimeSplit, Window
-from store.errors import InvalidInput
+from flows.pipeline import Group, Pipeline, Read, TimeSplit, Window
+from store.errors import InvalidInput, NotFound
 from store.features import write
+from store.features.group import EVENT_TIME, KNOWN_TIME
 from store.layout import Root
 
 ROWS = 3000
 TRAINING = timedelta(days=14)
 EVER = datetime(9000, 1, 1, tzinfo=UTC)
+ASKED = "_asked"
 
 Change = Callable[[Group, pl.DataFrame], pl.DataFrame]
 """A group's fact rows made into others: keys, event_time, known_time, values, as ``read`` gives them."""

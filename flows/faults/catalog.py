@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from flows.faults import analyse, data, preprocess, tune
+from flows.faults import analyse, data, preprocess, spine, tune
 from flows.faults.fault import Fault
 
-FAULTS: tuple[Fault, ...] = (*data.FAULTS, *preprocess.FAULTS, *tune.FAULTS, *analyse.FAULTS)
+FAULTS: tuple[Fault, ...] = (
+    *data.FAULTS,
+    *spine.FAULTS,
+    *preprocess.FAULTS,
+    *tune.FAULTS,
+    *analyse.FAULTS,
+)

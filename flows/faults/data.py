@@ -79,15 +79,8 @@ def _numeric(pipeline: Pipeline, rows: pl.DataFrame) -> list[str]:
 
 
 def _no_numeric_input(world: World) -> str | None:
-    rows = world.pipeline.dataset(_reader(world), world.window)
+    rows = world.pipeline.dataset(world.read(), world.window)
     return None if _numeric(world.pipeline, rows) else f"{world.pipeline.name}'s dataset gives no numeric input."
-
-
-def _reader(world: World) -> Read:
-    def read(group: str, window: Window) -> pl.DataFrame:
-        return world.facts[group].filter(pl.col(EVENT_TIME) >= window.start, pl.col(EVENT_TIME) < window.end)
-
-    return read
 
 
 def _no_derived(world: World) -> str | None:

@@ -51,6 +51,29 @@ def test_nulls_go_only_where_nulls_are_already():
     assert rewrite.otherwise(shop.SALES, holey, future)["amount"].null_count() > 50
 
 
+def test_dealt_out_rows_hold_what_another_row_said_and_the_rest_stays():
+    rows, end = FACTS["orders"], shop.END
+    chosen = pl.Series([100 <= place < 200 for place in range(rows.height)])
+    dealt = rewrite.dealt_out(shop.ORDERS, rows, chosen, spared=("shop",), moved=end)
+    more = rewrite.dealt_out(shop.ORDERS, rows, ~chosen | chosen, spared=("shop",), moved=end)
+
+    assert_frame_equal(dealt.filter(~chosen), rows.filter(~chosen))
+    assert_frame_equal(dealt.select("order_id", "shop"), rows.select("order_id", "shop"))
+    assert_frame_equal(dealt.filter(chosen), more.filter(chosen))
+    assert set(dealt["size"]) <= set(rows["size"])
+    assert (dealt["size"] != rows["size"]).sum() > 90
+    for time in ("event_time", "known_time", "due"):
+        assert set((dealt[time] - rows[time]).filter(chosen)) == {rewrite.SHIFT}
+
+
+def test_what_would_move_beyond_the_end_stays_in_time():
+    rows, end = FACTS["outcomes"], FACTS["outcomes"]["event_time"].max()
+    dealt = rewrite.dealt_out(shop.OUTCOMES, rows, pl.repeat(True, rows.height, eager=True), moved=end)
+
+    assert dealt["event_time"].max() == end
+    assert dealt["event_time"][0] == rows["event_time"][0] + rewrite.SHIFT
+
+
 def test_a_stamped_value_is_its_own_known_time_to_the_microsecond():
     rows = FACTS["sales"].with_columns(pl.col("known_time") + timedelta(microseconds=1))
     stamped = rewrite.stamped(shop.SALES, rows, times=True)

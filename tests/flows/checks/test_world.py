@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from flows.building import assemble
+from flows.building import assemble, publish
 from flows.checks.world import newest
-from flows.pipeline import TimeSplit
-from store.errors import InvalidInput
+from flows.pipeline import TimeSplit, Window
+from store.errors import InvalidInput, NotFound
 from tests.flows.checks import shop
 
 
@@ -22,6 +22,27 @@ def test_the_slice_gives_the_rows_the_store_gives(shops, clean):
 
     assert clean.rows.height == clean.spine.height > 300
     assert_frame_equal(clean.rows, direct)
+
+
+def test_facts_read_in_memory_are_the_facts_the_store_gives_back(clean):
+    stored = publish.reader(clean.scratch.root, clean.catalog)
+    later = Window(clean.window.start + 3 * shop.DAY, clean.window.end - shop.DAY)
+    for name in clean.facts:
+        for window in (clean.window, later):
+            assert_frame_equal(clean.read()(name, window), stored(name, window))
+    questions = clean.questions(clean.read())
+    assert_frame_equal(questions.join(clean.spine, on="order_id", how="semi"), clean.spine)
+    with pytest.raises(NotFound, match="There is no group of facts named 'returns'"):
+        clean.read()("returns", clean.window)
+
+
+def test_a_question_counts_as_asked_when_the_first_fact_under_its_key_became_known(clean):
+    late = clean.facts["orders"].with_columns(pl.col("known_time") + timedelta(hours=1))
+    world = dataclasses.replace(clean, facts={**clean.facts, "orders": late})
+
+    for one, hours in ((clean, 0), (world, 1)):
+        asked = one.with_asked(clean.spine)
+        assert set(asked["_asked"] - asked["event_time"]) == {timedelta(hours=hours)}
 
 
 def test_thinning_keeps_the_same_questions_in_every_world(shops):
