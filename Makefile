@@ -25,10 +25,9 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
+# Writes its table into docs/bench.md; `make bench SMALL=1` is a quick look that writes nothing.
 bench: $(INSTALLED)
-	$(BIN)/python -m tests.bench.join
-	$(BIN)/python -m tests.bench.ledger
-	$(BIN)/python -m tests.bench.drift
+	$(BIN)/python -m tests.bench $(if $(SMALL),--small,--keep)
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'assay needs Python 3.11 or newer; this is ' + sys.version.split()[0])"
@@ -45,4 +44,4 @@ lock:
 	  --extra demo --extra dev pyproject.toml --output-file requirements.lock
 
 clean:
-	rm -rf .venv .demo
+	rm -rf .venv .demo .bench

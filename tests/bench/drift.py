@@ -1,60 +1,57 @@
-"""Drift scores on all rows against Evidently's preset on the same rows, in CPU seconds of the same process.
+"""Drift scores on all rows against Evidently's preset on the same rows.
 
-    python -m tests.bench.drift [--rows 100000] [--rounds 2]
+    python -m tests.bench.drift [--small]
 
 Evidently's preset chooses a statistical test a column; ours are multiples of the reference's own unrest. Both read the same
-frames, of numbers and of text. Rounds are interleaved, the smallest counts, and only ratios say something.
+frames, of numbers and of text.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 from evidently import DataDefinition, Dataset, Report
 from evidently.presets import DataDriftPreset
-from rich.console import Console
-from rich.table import Table
 
 from flows.deciding import drift
+from tests.bench import measure, table
+from tests.bench.table import Row
 
 START = datetime(2020, 1, 6, tzinfo=UTC)
 WEEK = timedelta(days=7)
 NUMBERS = tuple(f"number_{place}" for place in range(16))
 TEXTS = tuple(f"text_{place}" for place in range(4))
+TARGET = 1 / 30
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--rows", type=int, default=100_000, help="rows of the reference; the window has a tenth of them"
-    )
-    parser.add_argument("--rounds", type=int, default=2)
-    asked = parser.parse_args()
-    reference, current = drawn(asked.rows, weeks=12, seed=1), drawn(asked.rows // 10, weeks=1, seed=2)
+@dataclass(frozen=True)
+class Size:
+    """Rows of the reference, of which a window has a tenth."""
+
+    rows: int
+    rounds: int
+
+
+SIZES = {"full": Size(1_000_000, 2), "small": Size(100_000, 2), "tiny": Size(5_000, 1)}
+
+
+def measured(size: Size) -> Iterator[Row]:
+    reference, current = drawn(size.rows, weeks=12, seed=1), drawn(size.rows // 10, weeks=1, seed=2)
     features = [*NUMBERS, *TEXTS]
     calibration = drift.calibrate(reference, features, time="event_time", window=WEEK)
-    ways: list[Callable[[], object]] = [
-        lambda: drift.score(calibration, current.select(features)),
-        lambda: by_evidently(reference.select(features), current.select(features)),
-    ]
-    best = [float("inf")] * len(ways)
-    for _ in range(asked.rounds):
-        for place, way in enumerate(ways):
-            began = time.process_time()
-            way()
-            best[place] = min(best[place], time.process_time() - began)
-    shown = Table(
-        title=f"{asked.rows:,} reference rows, {current.height:,} of a week, {len(features)} columns, CPU seconds"
+    ours, theirs = measure.seconds(
+        [
+            lambda: drift.score(calibration, current.select(features)),
+            lambda: by_evidently(reference.select(features), current.select(features)),
+        ],
+        size.rounds,
     )
-    for heading in ("Evidently's preset", "assay", "Evidently ÷ assay"):
-        shown.add_column(heading, justify="right")
-    shown.add_row(f"{best[1]:.2f}", f"{best[0]:.3f}", f"{best[1] / best[0]:,.0f}×")
-    Console().print(shown)
+    case = f"drift scores: {current.height:,} rows against {size.rows:,}, {len(features)} columns"
+    yield Row(case, "Evidently's preset", ours, theirs, target=TARGET)
 
 
 def drawn(height: int, *, weeks: int, seed: int) -> pl.DataFrame:
@@ -75,4 +72,4 @@ def by_evidently(reference: pl.DataFrame, current: pl.DataFrame) -> object:
 
 
 if __name__ == "__main__":
-    main()
+    table.main(__doc__, measured, SIZES)

@@ -1,0 +1,36 @@
+"""All benches, one after the other, each in a process of its own, in one table.
+
+python -m tests.bench [--small] [--keep] [NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+from tests.bench import measure, table
+from tests.bench.table import Row
+
+BENCHES = ("join", "feast", "lookup", "training", "drift", "ledger")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", default=BENCHES, help=f"of {', '.join(BENCHES)}")
+    parser.add_argument("--small", action="store_true", help="small sizes, for a quick look")
+    parser.add_argument("--keep", action="store_true", help="write the table into docs/bench.md")
+    asked = parser.parse_args()
+    rows = [row for name in asked.names for row in measure.apart(measured, name, "small" if asked.small else "full")]
+    table.show(rows)
+    if asked.keep:
+        table.keep(rows)
+
+
+def measured(name: str, size: str) -> list[Row]:
+    """The rows of one bench."""
+    bench = import_module(f"tests.bench.{name}")
+    return list(bench.measured(bench.SIZES[size]))
+
+
+if __name__ == "__main__":
+    main()
