@@ -3,11 +3,19 @@ must kill."""
 
 from __future__ import annotations
 
-from flows.checks import k02_future, k04_heldout, k10_tuner, k11_report, k18_spine
+from flows.checks import (
+    k02_future,
+    k03_history,
+    k04_heldout,
+    k10_tuner,
+    k11_report,
+    k18_spine,
+)
 from flows.checks.check import Check
 
 CHECKS: tuple[Check, ...] = (
     k02_future.CHECK,
+    k03_history.CHECK,
     k04_heldout.CHECK,
     k10_tuner.CHECK,
     k11_report.CHECK,

@@ -32,23 +32,30 @@ class Moved:
 
 
 def moved(
-    before: pl.DataFrame, after: pl.DataFrame, *, on: Sequence[str], columns: Sequence[str], exact: Collection[str] = ()
+    before: pl.DataFrame,
+    after: pl.DataFrame,
+    *,
+    on: Sequence[str],
+    columns: Sequence[str],
+    exact: Collection[str] = (),
+    close: float | None = None,
 ) -> Moved:
     """The cells of ``columns`` that differ in rows of one key ``on``: floats by more than a relative 1e-12 unless
-    ``exact`` names the column, everything else at all. Null and NaN equal themselves and nothing else."""
+    ``exact`` names the column, everything else at all. Null and NaN equal themselves and nothing else. With ``close``
+    floats may differ by so much of the column's largest value: sums made on two ways."""
     compared = [column for column in columns if column not in on]
     theirs = after.select(*on, *(pl.col(column).alias(f"_after_{column}") for column in compared))
     both = before.select(*on, *compared).join(theirs, on=list(on), how="inner")
     cells, rows = {}, np.zeros(both.height, dtype=bool)
     for column in compared:
-        differs = _differs(both.get_column(column), both.get_column(f"_after_{column}"), column in exact)
+        differs = _differs(both.get_column(column), both.get_column(f"_after_{column}"), column in exact, close)
         rows |= differs
         if differs.any():
             cells[column] = int(differs.sum())
     return Moved(cells, int(rows.sum()), both.height, before.height - both.height)
 
 
-def _differs(mine: pl.Series, theirs: pl.Series, exact: bool) -> np.ndarray:
+def _differs(mine: pl.Series, theirs: pl.Series, exact: bool, close: float | None) -> np.ndarray:
     if mine.dtype != theirs.dtype:
         return np.ones(mine.len(), dtype=bool)
     unequal = mine.ne_missing(theirs).to_numpy()
@@ -56,5 +63,12 @@ def _differs(mine: pl.Series, theirs: pl.Series, exact: bool) -> np.ndarray:
         return unequal
     one, other = (series.cast(pl.Float64).fill_null(np.nan).to_numpy() for series in (mine, theirs))
     with np.errstate(invalid="ignore", over="ignore"):
-        close = np.abs(one - other) <= CLOSE * np.maximum(np.abs(one), np.abs(other))
-    return unequal & ~close
+        size = np.maximum(np.abs(one), np.abs(other))
+        allowed = CLOSE * size if close is None else close * _largest(size)
+        near = np.abs(one - other) <= allowed
+    return unequal & ~near
+
+
+def _largest(sizes: np.ndarray) -> float:
+    finite = sizes[np.isfinite(sizes)]
+    return float(finite.max()) if finite.size else 0.0

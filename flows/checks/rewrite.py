@@ -80,6 +80,17 @@ def late(
     return _as_others(group, rows, many.with_columns(instants.gather(turn).alias(KNOWN_TIME)).sort(EVENT_TIME))
 
 
+def ancient(group: Group, rows: pl.DataFrame, before: datetime, known: datetime, *, wanted: int) -> pl.DataFrame:
+    """Rows to add that happened before an instant and became known at another, long after: copies of the newest rows
+    known by then, at most ``wanted``."""
+    copied = (
+        rows.filter(pl.col(EVENT_TIME) < known, pl.col(KNOWN_TIME) < known).sort(EVENT_TIME, *group.keys).tail(wanted)
+    )
+    happened = pl.lit(before) - pl.duration(microseconds=1 + pl.int_range(pl.len()))
+    moved = copied.with_columns(happened.cast(TIME).alias(EVENT_TIME), pl.lit(known, TIME).alias(KNOWN_TIME))
+    return _as_others(group, rows, moved)
+
+
 def dealt_out(
     group: Group, rows: pl.DataFrame, chosen: pl.Series, *, spared: Collection[str] = (), moved: datetime | None = None
 ) -> pl.DataFrame:

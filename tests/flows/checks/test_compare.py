@@ -27,6 +27,15 @@ def test_a_last_bit_is_no_difference_unless_it_must_be_exact():
     assert moved(ROWS, nearly, on=["id"], columns=["x"], exact=["x"]).total == 2
 
 
+def test_sums_made_on_two_ways_may_differ_by_a_share_of_the_largest():
+    nearly = ROWS.with_columns(pl.col("x") + 1e-6)
+
+    assert moved(ROWS, nearly, on=["id"], columns=["x"]).total == 2
+    assert moved(ROWS, nearly, on=["id"], columns=["x"], close=1e-6).total == 0
+    assert moved(ROWS, nearly, on=["id"], columns=["x"], close=1e-7).total == 2
+    assert moved(ROWS, ROWS.with_columns(x=None), on=["id"], columns=["x"], close=1e-6).total == 4
+
+
 def test_null_nan_and_other_dtypes_are_differences():
     assert _moved(x=pl.Series([0.1, 0.0, math.nan, 4.0])).cells == {"x": 1}
     assert _moved(x=pl.Series([0.1, None, None, 4.0])).cells == {"x": 1}

@@ -74,6 +74,17 @@ def test_what_would_move_beyond_the_end_stays_in_time():
     assert dealt["event_time"][0] == rows["event_time"][0] + rewrite.SHIFT
 
 
+@pytest.mark.parametrize("group", [shop.SALES, shop.ORDERS], ids=lambda group: group.name)
+def test_ancient_rows_happened_long_before_they_became_known(group):
+    before = CUTOFF - 5 * shop.DAY
+    found = rewrite.ancient(group, FACTS[group.name], before, CUTOFF, wanted=40)
+
+    assert found.height == 40
+    assert before - timedelta(seconds=1) < found["event_time"].min() <= found["event_time"].max() < before
+    assert set(found["known_time"]) == {CUTOFF}
+    assert found.select(*group.keys, "event_time").is_unique().all()
+
+
 def test_a_stamped_value_is_its_own_known_time_to_the_microsecond():
     rows = FACTS["sales"].with_columns(pl.col("known_time") + timedelta(microseconds=1))
     stamped = rewrite.stamped(shop.SALES, rows, times=True)
