@@ -20,6 +20,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="small sizes, for a quick look")
     parser.add_argument("--keep", action="store_true", help="write the table into docs/bench.md")
     asked = parser.parse_args()
+    if asked.keep and (asked.small or set(asked.names) != set(BENCHES)):
+        parser.error("--keep is for all benches at full size: the table in docs/bench.md is of one run.")
     rows = [row for name in asked.names for row in measure.apart(measured, name, "small" if asked.small else "full")]
     table.show(rows)
     if asked.keep:

@@ -40,10 +40,8 @@ class Size:
     rounds: int
 
 
-SIZES = {
-    "full": Size(datetime(2013, 7, 1, tzinfo=UTC), 3),
-    "small": Size(datetime(2013, 2, 18, tzinfo=UTC), 2),
-}
+SEVEN_WEEKS = datetime(2013, 2, 18, tzinfo=UTC)
+SIZES = {"full": Size(SEVEN_WEEKS, 3), "small": Size(SEVEN_WEEKS, 1)}
 
 
 def measured(size: Size) -> Iterator[Row]:
