@@ -16,7 +16,7 @@ TINY = ("join", "lookup", "drift", "ledger")
 @pytest.mark.parametrize("name", TINY)
 def test_a_bench_yields_rows_with_figures(name):
     """Each case has a cost of ours and of its peer's, in a unit. Apart, as always: what peers warn of is not our affair."""
-    rows = measure.apart(benches.measured, name, "tiny")
+    rows = measure.apart(table.measured, name, "tiny")
     assert rows
     assert all(row.ours > 0 and row.theirs > 0 and row.unit in ("s", "µs", "MiB") for row in rows)
 

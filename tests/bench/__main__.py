@@ -6,10 +6,8 @@ python -m tests.bench [--small] [--keep] [NAME ...]
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
 
 from tests.bench import measure, table
-from tests.bench.table import Row
 
 BENCHES = ("join", "feast", "lookup", "training", "drift", "ledger")
 
@@ -22,16 +20,11 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.keep and (asked.small or set(asked.names) != set(BENCHES)):
         parser.error("--keep is for all benches at full size: the table in docs/bench.md is of one run.")
-    rows = [row for name in asked.names for row in measure.apart(measured, name, "small" if asked.small else "full")]
+    size = "small" if asked.small else "full"
+    rows = [row for name in asked.names for row in measure.apart(table.measured, name, size)]
     table.show(rows)
     if asked.keep:
         table.keep(rows)
-
-
-def measured(name: str, size: str) -> list[Row]:
-    """The rows of one bench."""
-    bench = import_module(f"tests.bench.{name}")
-    return list(bench.measured(bench.SIZES[size]))
 
 
 if __name__ == "__main__":

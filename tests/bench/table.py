@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +65,18 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def main(description: str | None, measured: Measured, sizes: Mapping[str, Any]) -> None:
+def measured(name: str, size: str) -> list[Row]:
+    """The rows of one bench."""
+    bench = import_module(f"tests.bench.{name}")
+    return list(bench.measured(bench.SIZES[size]))
+
+
+def main(description: str | None, bench: Measured, sizes: Mapping[str, Any]) -> None:
     """The command line of one bench."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="small sizes, for a quick look")
     size = "small" if parser.parse_args().small else "full"
-    show(measured(sizes[size]))
+    show(bench(sizes[size]))
 
 
 def show(rows: Iterable[Row]) -> None:
