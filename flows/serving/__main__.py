@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import importlib
 import os
 import signal
@@ -28,7 +29,7 @@ import uvicorn
 
 from flows.pipeline import Pipeline
 from flows.serving import app, port
-from flows.serving.protocol import Protocol
+from flows.serving.protocol import Protocol, Shared, room
 from flows.serving.service import Service
 from store.errors import AssayError, NotFound
 from store.layout import ENVIRONMENTS, Root
@@ -78,9 +79,10 @@ class Server(uvicorn.Server):
         for made in last:
             await self.loop.connect_accepted_socket(self._protocol, made)
 
-    def _protocol(self) -> Protocol:
+    def _protocol(self) -> asyncio.Protocol:
         """As uvicorn makes one for a connection."""
-        return Protocol(self.config, self.server_state, self.lifespan.state)
+        made = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
+        return self.config.http_protocol_class(**made)
 
     def _finish(self) -> None:
         self.should_exit = True
@@ -118,9 +120,10 @@ def _serve(asked: argparse.Namespace, service: Service, sock: socket.socket) -> 
     if asked.wait:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         service.watch.ready.wait()
+    room()
     config = uvicorn.Config(
         app.create(service),
-        http=Protocol,
+        http=functools.partial(Protocol, shared=Shared(lambda: service.draining)),  # type: ignore[arg-type]
         ws="none",
         log_level="warning",
         access_log=False,

@@ -1,8 +1,8 @@
 """The HTTP of a model service: JSON in, JSON out, every refusal typed and naming the field.
 
-Endpoints run on the event loop, one at a time (``turns``): a small request's model call is shorter than a hop to a
-thread; a large one's is made in a thread, also one at a time. Errors have one shape,
-``{"error": {"type", "message", "fields": [{"field", "problem"}]}}``; what asks to come again carries ``Retry-After``.
+Endpoints run on the event loop, when ``protocol`` has their body and it is their turn: a small request's model call is
+shorter than a hop to a thread; a large one's is made in a thread, also one at a time. Errors have one shape
+(``problem``); what asks to come again carries ``Retry-After``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
 from typing import Any
 
 import anyio
@@ -21,17 +20,15 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.serving import docs, schema
+from flows.serving import docs, problem, schema
 from flows.serving.champion import Champion
-from flows.serving.predict import Answered
-from flows.serving.schema import Asked, Rejected, Told
+from flows.serving.protocol import MAX_BODY
+from flows.serving.schema import Rejected
 from flows.serving.service import Service
-from flows.serving.turns import Full, Turns
+from flows.serving.turns import Full
 from store import clock
 from store.errors import AssayError, NotFound, Unreachable
 
-MAX_BODY = 1024 * 1024
-MAX_BODIES = 64 * MAX_BODY
 INLINE_ROWS = 200
 MAX_LARGE = 8
 _KINDS = {
@@ -54,8 +51,7 @@ def create(service: Service) -> FastAPI:
         title=f"{service.name} ({service.environment})", description=service.manifest["description"],
         version=service.package.version, lifespan=lifespan, docs_url=None, redoc_url=None,
     )  # fmt: skip
-    turns, large, bodies = Turns(), _Large(), _Bodies()
-    app.add_middleware(_Gate, turns=turns)
+    large = _Large()
     app.add_middleware(_Farewell, service=service)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(Rejected, _rejected)
@@ -68,20 +64,15 @@ def create(service: Service) -> FastAPI:
     @app.post("/v1/{pipeline}/predict", openapi_extra=docs.predict(service), summary="Predict")
     async def predict(pipeline: str, request: Request) -> Response:
         _check_name(service, pipeline)
-
-        def work() -> tuple[Champion, Asked, datetime, Answered | None]:
-            value = schema.parsed(body)
-            champion = _champion(service)
-            service.log.check()
-            asked, received_at = service.schema.asked(value), clock.now(service.root)
-            small = len(asked.rows) <= INLINE_ROWS
-            return champion, asked, received_at, service.answer(champion, asked) if small else None
-
-        async with bodies.received(request) as body:
-            champion, asked, received_at, answered = await turns.take(work)
-            if answered is None:
-                async with large.place():
-                    answered = await anyio.to_thread.run_sync(service.answer, champion, asked)
+        value = schema.parsed(await _body(request))
+        champion = _champion(service)
+        service.log.check()
+        asked, received_at = service.schema.asked(value), clock.now(service.root)
+        if len(asked.rows) <= INLINE_ROWS:
+            answered = service.answer(champion, asked)
+        else:
+            async with large.place():
+                answered = await anyio.to_thread.run_sync(service.answer, champion, asked)
         found: list[dict[str, Any]] = [{"prediction": value} for value in answered.predictions]
         if not asked.dry_run:
             ids = await service.recorded(champion, asked, answered, received_at)
@@ -91,14 +82,8 @@ def create(service: Service) -> FastAPI:
     @app.post("/v1/{pipeline}/outcomes", status_code=202, openapi_extra=docs.outcomes(service), summary="Report")
     async def outcomes(pipeline: str, request: Request) -> Response:
         _check_name(service, pipeline)
-
-        def work() -> list[Told]:
-            told = service.schema.told(schema.parsed(body))
-            service.log.check()
-            return told
-
-        async with bodies.received(request) as body:
-            told = await turns.take(work)
+        told = service.schema.told(schema.parsed(await _body(request)))
+        service.log.check()
         ids = await service.told(told, clock.now(service.root))
         return _json({"pipeline": service.name, "environment": service.environment, "accepted": ids}, 202)
 
@@ -136,17 +121,6 @@ class _Farewell:
         await self.app(scope, receive, closing)
 
 
-class _Gate:
-    """Who would find no place is told so before anything is done for them: saying no must be much cheaper than answering."""
-
-    def __init__(self, app: ASGIApp, turns: Turns) -> None:
-        self.app, self.turns = app, turns
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        shut = scope["type"] == "http" and scope["method"] == "POST" and self.turns.is_full()
-        await (_busy() if shut else self.app)(scope, receive, send)
-
-
 class _Large:
     """Large requests, which a thread answers one at a time; as many as ``MAX_LARGE`` may be here."""
 
@@ -166,33 +140,22 @@ class _Large:
             self._here -= 1
 
 
-class _Bodies:
-    """The bodies of all requests that are not answered yet, and how many bytes they hold."""
-
-    def __init__(self) -> None:
-        self.held = 0
-
-    @contextlib.asynccontextmanager
-    async def received(self, request: Request) -> AsyncIterator[bytes]:
-        """The whole body, if it is JSON and not too large, however it is sent. Full: all of them hold too much."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise HTTPException(415, f"The body is {kind or 'of no type'}; send application/json.")
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > MAX_BODY:
-            raise HTTPException(413, f"The body has {int(declared):,} bytes; the most is {MAX_BODY:,}.")
-        body = bytearray()
-        try:
-            async for chunk in request.stream():
-                body += chunk
-                self.held += len(chunk)
-                if len(body) > MAX_BODY:
-                    raise HTTPException(413, f"The body has more than {MAX_BODY:,} bytes.")
-                if self.held > MAX_BODIES:
-                    raise Full
-            yield bytes(body)
-        finally:
-            self.held -= len(body)
+async def _body(request: Request) -> bytes:
+    """The whole body, if it is JSON and not too large, however it is sent."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(415, f"The body is {kind or 'of no type'}; send application/json.")
+    if (coding := request.headers.get("content-encoding", "identity").lower()) != "identity":
+        raise HTTPException(415, f"The body is packed as {coding[:80]}; send it plain.")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > MAX_BODY:
+        raise HTTPException(413, f"The body has {int(declared):,} bytes; the most is {MAX_BODY:,}.")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise HTTPException(413, f"The body has more than {MAX_BODY:,} bytes.")
+    return bytes(body)
 
 
 def _check_name(service: Service, pipeline: str) -> None:
@@ -223,14 +186,13 @@ def _signed(service: Service, champion: Champion) -> dict[str, Any]:
 # ---- refusals -----------------------------------------------------------------------------------------------------
 
 
-def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(value), status, headers, "application/json")
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status, media_type="application/json")
 
 
 def _problem(status: int, kind: str, message: str, fields: Sequence[tuple[str, str]] = (), retry: int = 0) -> Response:
-    named = [{"field": path, "problem": what} for path, what in fields]
-    error = {"error": {"type": kind, "message": message, "fields": named}}
-    return _json(error, status, {"retry-after": str(retry)} if retry else None)
+    headers = {"retry-after": str(retry)} if retry else None
+    return Response(problem.content(kind, message, fields), status, headers, "application/json")
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
@@ -249,11 +211,7 @@ async def _rejected(_: Request, error: Exception) -> Response:
 
 
 async def _full(_: Request, __: Exception) -> Response:
-    return _busy()
-
-
-def _busy() -> Response:
-    return _problem(429, "busy", "More is asked than can be answered. Nothing was recorded: send it again.", retry=1)
+    return _problem(429, "busy", problem.BUSY, retry=problem.BUSY_SECONDS)
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:

@@ -1,9 +1,12 @@
-"""Who is answered when more ask than can be: one at a time takes its turn, and nobody stands in a queue that grows.
+"""Who is answered when more ask than can be: one after the other, and nobody stands in a queue that grows.
 
-A queue that shrinks while it is served is a burst, or what came while the process was held up: everybody waits for the
-turn. A queue that turn after turn has not shrunk only makes everybody late and computes for people who have given up
-(Maurer, *Fail at Scale*, ACM Queue 2015): from then on, until it has been empty, it has a few places, and who finds
-them taken is told to come again. So whoever is answered is answered about as fast as ever, at any load.
+A queue that is short, or that shrinks while it is served, is a burst, or what came while the process was held up:
+everybody waits for the turn. One that is long and has not shrunk, turn after turn, only makes everybody late and computes
+for people who have given up (Maurer, *Fail at Scale*, ACM Queue 2015): from then on, until calm, it has a few places, and
+who finds them taken is told to come again. So whoever is answered is answered about as fast as ever, at any load.
+
+Who waits has cost nothing but the reading of the request, and who is told to come again only that and a write: a turn is
+the start of the work, and the work of one request is not interrupted by the next (``app``).
 
 Not for threads: everything happens on one event loop.
 """
@@ -13,13 +16,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
 
 PLACES = 256
-FEW = 4
+FEW = 1
+ROUNDS = 1
+"""How often the event loop goes round between two turns: it sees who came, hears what is on disk, and answers it."""
+BURST = 32
+"""A queue that is not longer waits, however long: so many clients that each wait for their answer are no overload."""
 LOOK_TURNS = 12
-"""A queue is looked at after so many turns: if it is as long as before, or longer, it has ``FEW`` places."""
-T = TypeVar("T")
+"""A longer one is looked at after so many turns: if it is as long as before, or longer, it has ``FEW`` places."""
+GROWING_TURNS = 6
+"""A longer one that has grown with each of so many turns has them at once: several times what can be answered comes."""
+CALM_SECONDS = 0.25
+"""It is over when nobody waits and nobody had to be told for so long."""
 
 
 class Full(Exception):
@@ -30,60 +39,66 @@ class Turns:
     """A queue for one turn at a time."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
+        self._waiting: deque[tuple[Callable[[], bool], Callable[[], None]]] = deque()
         self._is_busy = self._is_standing = False
-        self._turns = self._looked_at = 0
-        self._length_then = PLACES + 1  # nobody has looked yet
+        self._refused_at = 0.0
+        self._begin_anew()
 
     def __len__(self) -> int:
         """How many wait."""
         return len(self._waiting)
 
     def is_full(self) -> bool:
-        """Whether nobody else can wait."""
-        return len(self._waiting) >= (FEW if self._is_standing else PLACES)
+        """Whether nobody else can wait: who asks this for somebody tells them so."""
+        full = self._is_busy and len(self._waiting) >= (FEW if self._is_standing else PLACES)
+        if full:
+            self._refused_at = asyncio.get_running_loop().time()
+        return full
 
-    async def take(self, work: Callable[[], T]) -> T:
-        """What ``work`` returns or raises, when its turn comes: at once, if nobody waits. Full: too many do."""
-        loop = asyncio.get_running_loop()
-        if not self._is_busy:
-            self._is_busy = True
-            loop.call_soon(self._go_on)  # whoever came while this turn has the loop is to find it busy, and to wait
-            return work()
+    def take(self, start: Callable[[], bool], refuse: Callable[[], None]) -> None:
+        """Call ``start`` when the turn comes, which is at once if nobody waits, or ``refuse`` if it never will.
+
+        ``start`` schedules the work as a task, and returns whether it did: its owner may be gone.
+        """
         if self.is_full():
-            raise Full
-        mine: asyncio.Future[T] = loop.create_future()
-        self._waiting.append((work, mine))
-        return await mine
+            refuse()
+        elif self._is_busy:
+            self._waiting.append((start, refuse))
+        elif start():
+            self._is_busy = True
+            self._is_standing &= asyncio.get_running_loop().time() < self._refused_at + CALM_SECONDS
+            self._rest()
+
+    def _rest(self, rounds: int = ROUNDS) -> None:
+        """After the task that was just scheduled, whatever is quick: reading, saying no, answering what is done."""
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._rest, rounds - 1) if rounds else loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        """A few turns in a row: between them and the next ones, the loop sees who comes and tells who may not stay."""
-        if not self._waiting:
-            self._is_busy = self._is_standing = False
-            self._looked_at, self._length_then = self._turns, PLACES + 1
-            return
-        for _ in range(min(FEW, len(self._waiting))):
-            work, mine = self._waiting.popleft()
-            if not mine.done():  # its owner may be gone
+        """The next turn, for whoever may have stayed."""
+        self._watch()
+        while self._waiting:
+            start, _ = self._waiting.popleft()
+            if start():
                 self._turns += 1
-                _do(work, mine)
-        if self._turns - self._looked_at >= LOOK_TURNS:
-            self._look()
-        asyncio.get_running_loop().call_soon(self._go_on)
+                self._rest()
+                return
+        self._is_busy = False
+        self._begin_anew()
 
-    def _look(self) -> None:
+    def _begin_anew(self) -> None:
+        self._turns = self._grown = self._length_before = 0
+        self._length_then = PLACES + 1  # nobody has looked yet
+
+    def _watch(self) -> None:
         """Whether the queue stands; if it does, those beyond its few places are told now, the youngest first."""
-        self._looked_at = self._turns
-        self._is_standing |= len(self._waiting) > FEW and len(self._waiting) >= self._length_then
-        self._length_then = len(self._waiting)
+        length = len(self._waiting)
+        self._grown = self._grown + 1 if length > self._length_before else 0
+        self._is_standing |= length > BURST and self._grown >= GROWING_TURNS
+        if self._turns >= LOOK_TURNS:
+            self._is_standing |= length > BURST and length >= self._length_then
+            self._turns, self._length_then = 0, length
         while self._is_standing and len(self._waiting) > FEW:
-            _, mine = self._waiting.pop()
-            if not mine.done():
-                mine.set_exception(Full())
-
-
-def _do(work: Callable[[], T], mine: asyncio.Future[T]) -> None:
-    try:
-        mine.set_result(work())
-    except Exception as error:  # for whoever waits for it
-        mine.set_exception(error)
+            _, refuse = self._waiting.pop()
+            refuse()
+        self._length_before = len(self._waiting)

@@ -107,9 +107,3 @@ class Load:
             one.lost = type(error).__name__
         one.seconds = time.monotonic() - one.began_at
         return one
-
-
-def quantile(load: list[Asked], share: float) -> float:
-    """Of the seconds that answers took."""
-    seconds = sorted(one.seconds for one in load)
-    return seconds[min(len(seconds) - 1, int(share * len(seconds)))]

@@ -11,10 +11,8 @@ import orjson
 import pytest
 
 from flows.serving import app, log
-from flows.serving.turns import Turns
 from store import clock, ledger
 from store.traffic import collect, outcomes, predictions, spool
-from tests.flows.serving.conftest import Client
 from tests.flows.serving.world import NOW, row
 
 
@@ -246,16 +244,6 @@ def test_while_draining_it_answers_and_asks_to_be_left(client, service):
     assert (found.status_code, found.json()["status"]) == (503, "draining")
     answer = client.predict(row())
     assert (answer.status_code, answer.headers["connection"]) == (200, "close")
-
-
-def test_who_finds_no_place_is_told_when_to_come_again_and_while_draining_to_go_elsewhere(service, monkeypatch):
-    monkeypatch.setattr(Turns, "is_full", lambda self: True)
-    service.draining = True
-    client = Client(app.create(service))
-    answer = client.predict(row())
-    assert problem(answer)[:2] == (429, "busy")
-    assert (answer.headers["retry-after"], answer.headers["connection"]) == ("1", "close")
-    assert client("GET", "/health").status_code == 503
 
 
 def test_without_a_model_it_says_what_to_run(client, service):

@@ -1,10 +1,12 @@
 """A real service under load: swaps, kills, its end, and more than it can bear. ``make soak`` does more of it."""
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -16,9 +18,10 @@ from flows.serving import supervisor
 from store import blobs, ledger
 from store.registry import models, packages
 from store.traffic import collect, outcomes, predictions
-from tests.flows.serving.load import Load, quantile
+from tests.flows.serving.flood import flood
+from tests.flows.serving.load import Load
 from tests.flows.serving.world import NOW, SOURCE, World, fitted, imported, until
-from tests.soak import times
+from tests.soak import SOAK, times
 
 pytestmark = pytest.mark.e2e
 WORKSPACE = Path(__file__).parents[3]
@@ -160,14 +163,41 @@ def serving(world):
         yield process, url, int(ledger.find(world.root, action="model.served")[-1].body.process.rpartition(":")[2])
 
 
-def test_told_to_end_it_asks_to_be_left_then_ends_and_no_request_is_lost(world, package):
+class Readiness:
+    """What somebody hears who asks ``/health`` again and again, each time on a new connection, until nobody listens."""
+
+    def __init__(self, url):
+        self.url, self.heard = f"{url}/health", []
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._thread.join()
+
+    def _watch(self):
+        with contextlib.suppress(httpx.ConnectError):
+            while True:
+                answer = httpx.get(self.url, timeout=30)
+                self.heard.append((answer.status_code, answer.json()["status"]))
+
+    def in_order(self):
+        """Without repetitions."""
+        return [said for said, _ in itertools.groupby(self.heard)]
+
+
+def test_told_to_end_it_says_so_asks_to_be_left_then_ends_and_no_request_is_lost(world, package):
     for _ in range(times(1, 10)):
         with serving(world) as (process, url, child), Load(url, clients=20) as load:
-            until(lambda: len(load.answered) > 50)
-            process.send_signal(signal.SIGTERM)
-            until(lambda: process.poll() is not None)
+            with Readiness(url) as readiness:
+                until(lambda: len(load.answered) > 50)
+                process.send_signal(signal.SIGTERM)
+                until(lambda: process.poll() is not None)
             assert process.returncode == 0
             until(lambda: gone(child))
+        assert readiness.in_order() == [(200, "ready"), (503, "draining")]  # and only then nobody listened
         assert set(load.statuses()) == {200}
         assert any(one.headers.get("connection") == "close" for one in load.answered)
         assert load.refused == 20  # then nobody listened, and every client was told
@@ -186,22 +216,28 @@ def resident(pid):
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def test_asked_for_more_than_it_can_bear_it_answers_some_tells_the_others_and_does_not_grow(world, package):
+def test_asked_for_ten_times_what_it_can_bear_it_answers_some_tells_the_others_and_does_not_grow(world, package):
     with supervisor.running(world.root, "tiny", "production") as service:
         child = service.serving.process.pid
-        with Load(service.url, clients=1, rate=None) as idle:
-            until(lambda: len(idle.answered) > times(300, 3000))
+        idle = flood(service.url, times(2, 20), connections=1)
+        able = flood(service.url, times(2, 10), connections=4)
         before = resident(child)
-        with Load(service.url, clients=100, rate=None) as load:
-            until(lambda: load.statuses()[429] > times(3000, 30000))
-            until(lambda: len(load.answered) > times(200, 2000))
-        assert set(load.statuses()) == {200, 429}
-        assert {one.headers.get("retry-after") for one in load.asked if one.status == 429} == {"1"}
-        assert resident(child) < 1.2 * before
-        print(f"idle p99 {quantile(idle.answered, 0.99):.4f} s, under load {quantile(load.answered, 0.99):.4f} s")
-        with Load(service.url, clients=1, rate=None) as after:
-            until(lambda: len(after.answered) > 100)
-        assert set(after.statuses()) == {200}
+        load = flood(service.url, times(3, 30), connections=200, rate=10 * able.rate)
+        grown = resident(child) / before
+        after = flood(service.url, 1, connections=1)
         assert service.serving.process.pid == child
-    answered = [one for run in (idle, load, after) for one in run.ids()]
-    assert sorted(collected(world)) == sorted(answered)
+    ratio = load.quantile(0.99) / idle.quantile(0.99)
+    print(
+        f"able {able.rate:.0f}/s, asked {load.asked / load.lasted:.0f}/s, answered {load.rate:.0f}/s; p99 idle "
+        f"{idle.quantile(0.99):.4f} s, under load {load.quantile(0.99):.4f} s, {ratio:.1f}×; memory {grown:.2f}×"
+    )
+    assert set(load.statuses) == {"200", "429"}
+    assert load.retry_after == ["1"]
+    assert [set(run.statuses) for run in (idle, able, after)] == [{"200"}] * 3
+    assert [run.lost for run in (idle, able, load, after)] == [0] * 4
+    assert grown < 1.2
+    answered = idle.predictions | able.predictions | load.predictions | after.predictions
+    collected(world)
+    stored = predictions.read(world.root, "production", "tiny")
+    assert dict(zip(stored["prediction_id"], stored["prediction"], strict=True)) == answered
+    assert not SOAK or ratio <= 3

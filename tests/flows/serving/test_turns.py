@@ -1,10 +1,9 @@
 """One at a time, nobody late: what a queue of requests promises, counted in turns."""
 
 import asyncio
-import contextlib
 
 from flows.serving import turns
-from flows.serving.turns import Full, Turns
+from flows.serving.turns import Turns
 
 
 class Requests:
@@ -12,34 +11,49 @@ class Requests:
 
     def __init__(self):
         self.turns = Turns()
-        self.done, self.waited, self.refused, self.inside = 0, [], 0, False
+        self.done, self.waited, self.refused, self.begun = 0, [], 0, False
 
-    async def ask(self):
+    def ask(self, *, gone=False):
         came = self.done
 
-        def work():
-            assert not self.inside
-            self.inside = True
-            self.waited.append(self.done - came)
-            self.done += 1
-            self.inside = False
+        def start():
+            if gone:
+                return False
+            assert not self.begun  # the turn before is over
+            self.begun = True
+            asyncio.get_running_loop().call_soon(work)
+            return True
 
-        try:
-            await self.turns.take(work)
-        except Full:
+        def work():
+            self.waited.append(self.done - came)
+            self.done, self.begun = self.done + 1, False
+
+        def refuse():
             self.refused += 1
+
+        self.turns.take(start, refuse)
 
     def come(self, count):
         """So many at once, beside whatever waits already."""
-        return [asyncio.ensure_future(self.ask()) for _ in range(count)]
+        for _ in range(count):
+            self.ask()
 
-    async def under(self, load, looks):
-        """``load`` more come with every look of the loop's at its connections."""
-        coming = []
-        for _ in range(looks):
-            coming += self.come(load)
+    async def a_turn(self):
+        """Until the next turn is over, if there is one."""
+        done = self.done
+        while self.done == done and self.turns._is_busy:
             await asyncio.sleep(0)
-        await asyncio.gather(*coming)
+
+    async def under(self, load, count):
+        """``load`` more come with every one of ``count`` turns."""
+        for _ in range(count):
+            self.come(load)
+            await self.a_turn()
+        await self.over()
+
+    async def over(self):
+        while self.turns._is_busy:
+            await asyncio.sleep(0)
 
 
 def run(work):
@@ -47,89 +61,111 @@ def run(work):
 
 
 def test_who_is_alone_never_waits():
-    async def work():
-        for _ in range(5 * turns.LOOK_TURNS):
-            await requests.ask()
-
     requests = Requests()
-    run(work())
+    run(requests.under(1, 5 * turns.LOOK_TURNS))
     assert (set(requests.waited), requests.refused) == ({0}, 0)
 
 
 def test_a_burst_is_answered_one_by_one_in_the_order_it_came():
-    async def work():
-        await asyncio.gather(*requests.come(turns.PLACES))
-
     requests = Requests()
-    run(work())
-    assert requests.waited == sorted(requests.waited)
-    assert (len(requests.waited), requests.refused, len(requests.turns)) == (turns.PLACES, 0, 0)
+    run(requests.under(turns.PLACES, 1))
+    assert requests.waited == list(range(turns.PLACES))
+    assert (requests.refused, len(requests.turns)) == (0, 0)
 
 
 def test_a_queue_that_shrinks_is_no_overload_though_others_come_meanwhile():
     async def work():
-        burst = requests.come(turns.PLACES // 2)
-        await requests.under(turns.FEW // 2, 20)
-        await asyncio.gather(*burst)
+        requests.come(turns.PLACES // 2)
+        for number in range(turns.PLACES):
+            requests.come(number % 2)
+            await requests.a_turn()
 
     requests = Requests()
     run(work())
     assert requests.refused == 0
 
 
-def test_however_much_more_comes_than_can_be_answered_who_is_answered_has_not_waited_long():
-    for load in (turns.FEW * 2, turns.FEW * 10, turns.FEW * 50):
-        requests = Requests()
-        run(requests.under(load, 120))
-        assert len(requests.waited) > 120 * turns.FEW * 0.9  # it works all the time
-        assert max(requests.waited[turns.PLACES :]) <= 3 * turns.FEW
-        assert requests.refused == 120 * load - len(requests.waited)
-
-
-def test_when_the_queue_has_been_empty_a_burst_may_wait_again():
+def test_so_many_clients_that_wait_for_their_answers_are_no_overload():
     async def work():
-        await requests.under(turns.FEW * 10, 50)
+        requests.come(turns.BURST - 1)
+        await requests.under(1, 20 * turns.LOOK_TURNS)
+
+    requests = Requests()
+    run(work())
+    assert requests.refused == 0
+    assert max(requests.waited) <= turns.BURST
+
+
+def test_however_much_more_comes_than_can_be_answered_who_is_answered_has_not_waited_long():
+    for load in (2, 10, 100):
+        requests = Requests()
+        run(requests.under(load, 300))
+        assert len(requests.waited) >= 300  # it works all the time
+        assert max(requests.waited[2 * turns.BURST :]) <= turns.FEW
+        assert requests.refused == 300 * load - len(requests.waited)
+
+
+def test_ten_times_the_load_is_noticed_after_a_few_turns():
+    requests = Requests()
+    run(requests.under(10, 100))
+    assert max(requests.waited) <= turns.GROWING_TURNS + turns.FEW
+
+
+def test_more_clients_than_can_wait_are_noticed_when_their_queue_has_not_shrunk():
+    async def work():
+        requests.come(2 * turns.BURST)
+        await requests.under(1, 10 * turns.LOOK_TURNS)
+
+    requests = Requests()
+    run(work())
+    assert requests.refused > turns.BURST
+    assert max(requests.waited[3 * turns.LOOK_TURNS :]) <= turns.FEW
+
+
+def test_when_nobody_had_to_be_told_for_a_while_a_burst_may_wait_again():
+    async def work():
+        await requests.under(10, 50)
+        assert requests.refused > 0
+        requests.come(turns.PLACES)
+        while requests.turns._is_standing:
+            await requests.under(1, 1)
         refused = requests.refused
-        while requests.turns._is_busy:
-            await asyncio.sleep(0)
-        await asyncio.gather(*requests.come(turns.PLACES))
+        await requests.under(turns.PLACES, 1)
         return refused
 
     requests = Requests()
-    refused = run(work())
-    assert 0 < refused == requests.refused
+    assert run(work()) == requests.refused
 
 
 def test_there_are_so_many_places_and_no_more():
-    async def work():
-        await asyncio.gather(*requests.come(turns.PLACES + 10))
-
     requests = Requests()
-    run(work())
+    run(requests.under(turns.PLACES + 10, 1))
     assert (len(requests.waited), requests.refused) == (turns.PLACES + 1, 9)  # one had its turn at once
 
 
-def test_who_goes_away_while_waiting_holds_nobody_up_and_takes_no_turn():
+def test_who_went_away_while_waiting_holds_nobody_up_and_takes_no_turn():
     async def work():
-        first, *others = requests.come(6)
-        await first
-        others[-1].cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        await requests.ask()
+        requests.ask(gone=True)
+        requests.come(2)
+        for _ in range(3):
+            requests.ask(gone=True)
+        requests.come(1)
+        await requests.over()
 
     requests = Requests()
     run(work())
-    assert len(requests.waited) == 6
+    assert requests.waited == [0, 1, 2]
 
 
-def test_a_turn_that_fails_is_over_and_tells_its_owner():
+def test_between_two_turns_the_loop_answers_what_is_done():
     async def work():
-        failing = [asyncio.ensure_future(queue.take(lambda: 1 // 0)) for _ in range(3)]
-        for one in failing:
-            with contextlib.suppress(ZeroDivisionError):
-                await one
-                raise AssertionError("it was not told")
-        return await queue.take(lambda: 7)
+        done = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(lambda: done.add_done_callback(lambda _: seen.append(requests.done)))
+        requests.come(3)
+        await requests.a_turn()
+        done.set_result(None)
+        await requests.over()
 
-    queue = Turns()
-    assert run(work()) == 7
+    requests, seen = Requests(), []
+    run(work())
+    assert seen == [1]
