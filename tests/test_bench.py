@@ -1,6 +1,8 @@
 """Every bench runs, at a tiny size: what it measures is told by `make bench`."""
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from tests.bench import __main__ as benches
 from tests.bench import join, measure, table
 from tests.bench.table import BEGIN, END, Row
+from tests.workspaces import WORKSPACE
 
 TINY = ("join", "lookup", "drift", "ledger")
 """Without those that need minutes to be set up: Feast's environment, a delivered pipeline."""
@@ -25,6 +28,22 @@ def test_every_bench_is_run():
     """`make bench` finds all modules that have sizes."""
     modules = {path.stem for path in Path(benches.__file__).parent.glob("*.py") if "\nSIZES = " in path.read_text()}
     assert modules == set(benches.BENCHES)
+
+
+def test_the_command_prints_the_table_of_the_benches_named():
+    """As `make bench` does for all of them, each in a process of its own."""
+    command = [sys.executable, "-m", "tests.bench", "ledger", "--small"]
+    said = subprocess.run(command, cwd=WORKSPACE, capture_output=True, text=True, timeout=120)
+    assert said.returncode == 0, said.stderr
+    assert "ledger append" in said.stdout
+
+
+def test_part_of_the_benches_is_not_kept():
+    """The table in the document is of one run; who asks for part of it is told so."""
+    command = [sys.executable, "-m", "tests.bench", "ledger", "--keep"]
+    said = subprocess.run(command, cwd=WORKSPACE, capture_output=True, text=True, timeout=120)
+    assert said.returncode == 2
+    assert "--keep is for all benches at full size" in said.stderr
 
 
 def test_the_peers_of_the_join_give_its_answers_on_the_rule(tmp_path):
