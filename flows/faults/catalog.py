@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flows.faults import analyse, data, preprocess, spine, tune
+from flows.faults import analyse, company, data, preprocess, spine, tune
 from flows.faults.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
     *data.FAULTS,
     *spine.FAULTS,
+    *company.FAULTS,
     *preprocess.FAULTS,
     *tune.FAULTS,
     *analyse.FAULTS,

@@ -23,7 +23,7 @@ EVERY = 1000
 
 def late_rows_let_through(world: World) -> World:
     """Derivations see one late row in a thousand (at least one) as if it had been known when it happened."""
-    return _derivations(world, _hasty)
+    return derivations(world, _hasty)
 
 
 def _hasty(derived: Derived) -> Derive:
@@ -62,7 +62,7 @@ def ingest_time_for_event_time(world: World) -> World:
 
         return derive
 
-    return _derivations(world, plant)
+    return derivations(world, plant)
 
 
 def counts_since_the_beginning(world: World) -> World:
@@ -70,7 +70,7 @@ def counts_since_the_beginning(world: World) -> World:
     facts before its lookback."""
 
     def plant(derived: Derived) -> Derive:
-        name, dtype = _countable(derived)
+        name, dtype = countable(derived)
 
         def derive(read: Read, ticks: Sequence[datetime]) -> pl.DataFrame:
             older = Window(publish.EPOCH, ticks[0] - derived.lookback)
@@ -80,16 +80,16 @@ def counts_since_the_beginning(world: World) -> World:
 
         return derive
 
-    return _derivations(world, plant)
+    return derivations(world, plant)
 
 
-def _countable(derived: Derived) -> tuple[str, pl.DataType]:
+def countable(derived: Derived) -> tuple[str, pl.DataType]:
     return next(
         (one for one in derived.group.values.items() if one[1].is_numeric()), next(iter(derived.group.values.items()))
     )
 
 
-def _derivations(world: World, plant: Callable[[Derived], Derive]) -> World:
+def derivations(world: World, plant: Callable[[Derived], Derive]) -> World:
     """The world with every derivation replaced."""
     derived = {name: dataclasses.replace(one, derive=plant(one)) for name, one in world.catalog.derived.items()}
     return dataclasses.replace(world, catalog=dataclasses.replace(world.catalog, derived=derived))
@@ -131,7 +131,7 @@ def _no_numeric_input(world: World) -> str | None:
     return None if _numeric(world.pipeline, rows) else f"{world.pipeline.name}'s dataset gives no numeric input."
 
 
-def _no_derived(world: World) -> str | None:
+def no_derived(world: World) -> str | None:
     return None if world.catalog.derived else f"{world.pipeline.name} uses no derived group."
 
 
@@ -140,9 +140,9 @@ def _no_features(world: World) -> str | None:
 
 
 FAULTS = (
-    Fault("F01", "one late row in a thousand let through", "K02", late_rows_let_through, _no_derived),
+    Fault("F01", "one late row in a thousand let through", "K02", late_rows_let_through, no_derived),
     Fault("F02", "event time taken for known time", "K02", event_time_for_known_time, _no_features),
-    Fault("F17", "ingest time taken for event time", "K03", ingest_time_for_event_time, _no_derived),
-    Fault("F18", "counted since the beginning", "K03", counts_since_the_beginning, _no_derived),
+    Fault("F17", "ingest time taken for event time", "K03", ingest_time_for_event_time, no_derived),
+    Fault("F18", "counted since the beginning", "K03", counts_since_the_beginning, no_derived),
     Fault("F03", "an input counts the day ahead", "K02", pipeline_fault(counts_the_day_ahead), _no_numeric_input),
 )

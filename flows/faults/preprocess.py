@@ -62,7 +62,7 @@ def scaled_behind_a_class(pipeline: Pipeline) -> dict[str, Any]:
     return {"split": peeking, "fit": fit, "predict": asked}
 
 
-def _no_numeric_input(world: World) -> str | None:
+def no_numeric_input(world: World) -> str | None:
     numeric = any(world.spine.schema[name].is_numeric() for name in world.pipeline.inputs)
     return None if numeric else f"{world.pipeline.name} has no numeric input."
 
@@ -73,6 +73,6 @@ def _no_float(world: World) -> str | None:
 
 
 FAULTS = (
-    Fault("F04", "inputs scaled on all rows", "K04", pipeline_fault(scaled_on_all_rows), _no_numeric_input),
+    Fault("F04", "inputs scaled on all rows", "K04", pipeline_fault(scaled_on_all_rows), no_numeric_input),
     Fault("F05", "a scaler on all rows, behind a class", "K04", pipeline_fault(scaled_behind_a_class), _no_float),
 )
