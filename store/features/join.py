@@ -279,7 +279,7 @@ def _connection(root: Root) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         config={"memory_limit": _MEMORY, "temp_directory": spill, "preserve_insertion_order": False}
     )
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     return connection
 
 

@@ -158,7 +158,7 @@ def by_assay(root: Root, spine: pl.DataFrame, names: list[str]) -> pl.DataFrame:
 
 def by_hand(root: Root, spine: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         connection.register("spine", spine.with_row_index("position").to_arrow())
         picked = ", ".join(f"{g}.{feature} AS {g}_{feature}" for g in "ab" for feature in FEATURES)
         joins = " ".join(
