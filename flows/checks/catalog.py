@@ -4,9 +4,11 @@ must kill."""
 from __future__ import annotations
 
 from flows.checks import (
+    k01_schema,
     k02_future,
     k03_history,
     k04_heldout,
+    k07_forbidden,
     k08_invariance,
     k10_tuner,
     k11_report,
@@ -15,9 +17,11 @@ from flows.checks import (
 from flows.checks.check import Check
 
 CHECKS: tuple[Check, ...] = (
+    k01_schema.CHECK,
     k02_future.CHECK,
     k03_history.CHECK,
     k04_heldout.CHECK,
+    k07_forbidden.CHECK,
     k08_invariance.CHECK,
     k10_tuner.CHECK,
     k11_report.CHECK,

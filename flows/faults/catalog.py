@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from flows.faults import analyse, company, data, preprocess, spine, tune
+from flows.faults import analyse, company, data, preprocess, schema, spine, tune
 from flows.faults.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
     *data.FAULTS,
     *spine.FAULTS,
     *company.FAULTS,
+    *schema.FAULTS,
     *preprocess.FAULTS,
     *tune.FAULTS,
     *analyse.FAULTS,
