@@ -29,8 +29,6 @@ from store.layout import Root
 from store.registry import models, packages
 from store.registry.packages import Package
 
-FATES = {True: "KILLED", False: "SURVIVED", None: "N/A"}
-
 
 def run(root: Root, pipeline: str) -> Package:
     """Integrate a pipeline: a name in ``flows/pipelines/``, or a folder's path. GateFailed says what to mend."""
@@ -106,7 +104,7 @@ def prove(root: Root, code: Code, now: datetime) -> dict[str, Any]:
         {
             "code": one["code"],
             "title": one["title"],
-            "verdict": FATES[one["killed"]],
+            "verdict": one["fate"],
             "control": one["check"],
             "sentence": one["sentence"],
         }

@@ -29,6 +29,7 @@ from store.layout import Root
 from store.registry.packages import Package
 
 Progress = Callable[[str], None]
+Detail = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,12 @@ def environment(code: Code) -> dict[str, str]:
 
 
 def run(
-    code: Code, module: str, job: dict[str, Any], *, progress: Progress | None = None, timeout_s: float = 1800
-) -> dict[str, Any]:
+    code: Code, module: str, job: dict[str, Any], *, progress: Progress | None = None, detail: Detail | None = None,
+    timeout_s: float = 1800,
+) -> dict[str, Any]:  # fmt: skip
     """Run ``python -m module job.json`` with the code active, and return what it left in ``result.json``.
+
+    ``progress`` hears what each step is called, ``detail`` what came of it, where it tells.
 
     The child's own errors come back as they were raised; a crash, a hang or a silent end is a GateFailed with its last words.
     The child has no standard input, and is ended with every process it started (they may hold its output open): at its timeout, and
@@ -98,7 +102,7 @@ def run(
         assert child.stdout is not None
         try:
             for line in child.stdout:
-                _relay(line.rstrip("\n"), last, progress)
+                _relay(line.rstrip("\n"), last, progress, detail)
             child.wait()
         finally:
             killer.cancel()
@@ -147,19 +151,23 @@ def _answer(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _relay(line: str, last: deque[str], progress: Progress | None) -> None:
-    step = _step(line) if line.startswith('{"step":') else None
-    if step is None:
+def _relay(line: str, last: deque[str], progress: Progress | None, detail: Detail | None) -> None:
+    told = _step(line) if line.startswith('{"step":') else None
+    if told is None:
         if line:
             last.append(line[:500])
-    elif progress:
-        progress(step)
+        return
+    if progress:
+        progress(str(told["step"]))
+    if detail and "detail" in told:
+        detail(told["detail"])
 
 
-def _step(line: str) -> str | None:
+def _step(line: str) -> dict[str, Any] | None:
     """What a progress line says; None for a line of the pipeline's own that only looks like one."""
     try:
-        return str(json.loads(line)["step"])
+        told: dict[str, Any] = json.loads(line)
+        return told if "step" in told else None
     except ValueError:
         return None
 

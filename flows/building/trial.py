@@ -29,7 +29,14 @@ _MEMORY = Path("/proc/self/statm")
 
 @contextmanager
 def memory(data: bytes) -> Iterator[None]:
-    """While the block lasts, the process may grow by what loading ``data`` may take; beyond, MemoryError.
+    """While the block lasts, the process may grow by what loading ``data`` may take; beyond, MemoryError."""
+    with growing(BASE_BYTES + TIMES * len(data)):
+        yield
+
+
+@contextmanager
+def growing(most: int) -> Iterator[None]:
+    """While the block lasts, the process may grow by so many bytes; beyond, MemoryError.
 
     Address space is what is counted. Where the system does not tell how much there is (outside Linux), nothing is limited.
     """
@@ -37,9 +44,8 @@ def memory(data: bytes) -> Iterator[None]:
         yield
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    taken = int(_MEMORY.read_text().split()[0]) * resource.getpagesize()
-    most = taken + BASE_BYTES + TIMES * len(data)
-    resource.setrlimit(resource.RLIMIT_AS, (most if soft == resource.RLIM_INFINITY else min(most, soft), hard))
+    limit = int(_MEMORY.read_text().split()[0]) * resource.getpagesize() + most
+    resource.setrlimit(resource.RLIMIT_AS, (limit if soft == resource.RLIM_INFINITY else min(limit, soft), hard))
     try:
         yield
     finally:

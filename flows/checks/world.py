@@ -30,6 +30,7 @@ from flows.building import artifact, assemble, publish, split
 from flows.building.catalog import Catalog
 from flows.building.fit import matrix, predict
 from flows.checks import rewrite
+from flows.checks.futures import Futures
 from flows.checks.training import Trained, train
 from flows.pipeline import Group, Pipeline, Read, TimeSplit, Window
 from store.errors import InvalidInput, NotFound
@@ -126,19 +127,23 @@ class World:
         return trained.test.select(columns).with_columns(prediction)
 
     @cached_property
-    def futures(self) -> dict[datetime, pl.DataFrame]:
+    def given(self) -> list[str]:
+        """The stages that ``planted`` took over from another world."""
+        return []
+
+    @cached_property
+    def futures(self) -> Futures:
         """What ``otherwise`` has built, by its instant."""
-        return {}
+        return Futures(self.within)
 
     def otherwise(self, cutoff: datetime) -> pl.DataFrame:
         """``rows`` of the world in which everything that happened and became known at or after ``cutoff`` went
         otherwise."""
-        if cutoff not in self.futures:
-            future, spared = rewrite.happened_from(cutoff), self.pipeline.serving.key
-            self.futures[cutoff] = self.rewritten(
-                lambda group, rows: rewrite.otherwise(group, rows, future, spared=spared, added=False)
-            ).rows
-        return self.futures[cutoff]
+        if (built := self.futures.get(cutoff)) is not None:
+            return built
+        future, spared = rewrite.happened_from(cutoff), self.pipeline.serving.key
+        other = self.rewritten(lambda group, rows: rewrite.otherwise(group, rows, future, spared=spared, added=False))
+        return self.futures.put(cutoff, other.rows)
 
     @property
     def key(self) -> list[str]:
@@ -214,6 +219,7 @@ class World:
                 break
             if stage in self.__dict__:
                 other.__dict__[stage] = self.__dict__[stage]
+                other.given.append(stage)
         return other
 
 

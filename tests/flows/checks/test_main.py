@@ -19,7 +19,7 @@ def job(shops, tmp_path, monkeypatch):
         "root": str(shops.path),
         "now": shop.END.isoformat(),
         "folder": str(tmp_path),
-        "codes": ["K11"],
+        "checks": ["K11"],
     }
 
 
@@ -30,12 +30,32 @@ def test_a_proving_answers_in_json_tells_its_steps_and_leaves_nothing_behind(job
     assert {fault["check"] for fault in answer["faults"]} == {"K11"}
     assert all(fault["killed"] for fault in answer["faults"])
     assert answer["seconds"] > answer["seconds_slice"] > 0
-    steps = [json.loads(line)["step"] for line in capsys.readouterr().out.splitlines()]
-    assert steps[:2] == ["the newest slice of the store", "K11 report"]
-    assert "F08 the metric rounded in its favour: K11 must kill it" in steps
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["step"] for one in told[:3]] == [
+        "the newest slice of the store",
+        "1 checks on 357 rows",
+        "K11 report: PASS",
+    ]
+    assert {"F08 the metric rounded in its favour: KILLED", "F13 a slice dropped: KILLED"} <= {
+        one["step"] for one in told
+    }
+    assert [one["detail"] for one in told[2:3]] == answer["checks"]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_fast_proving_plants_nothing_and_one_fault_runs_its_check_alone(job):
+    """What is left out is left out; what is asked for is all there is."""
+    assert child.prove(shop.PIPELINE, job | {"fast": True})["faults"] == []
+    answer = child.prove(shop.PIPELINE, job | {"faults": ["F10"]})
+    assert [(fault["code"], fault["fate"]) for fault in answer["faults"]] == [("F10", "KILLED")]
+
+
+def test_an_unknown_fault_is_refused_with_those_there_are(job):
+    """The nearest is asked for."""
+    with pytest.raises(NotFound, match=r"There is no fault named 'F1'. Known: F01, F02.*Did you mean F"):
+        child.prove(shop.PIPELINE, job | {"faults": ["F1"]})
 
 
 def test_an_unknown_check_is_refused_with_those_there_are(job):
     with pytest.raises(NotFound, match=r"There is no check named 'K99'. Known: K\d\d, K\d\d"):
-        child.prove(shop.PIPELINE, job | {"codes": ["K99"]})
+        child.prove(shop.PIPELINE, job | {"checks": ["K99"]})

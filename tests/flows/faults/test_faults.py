@@ -12,6 +12,7 @@ from flows.building.fit import matrix, predict
 from flows.checks import proving
 from flows.checks.catalog import CHECKS
 from flows.checks.check import Check, Finding, Verdict
+from flows.checks.crew import Crew
 from flows.faults.catalog import FAULTS
 from flows.faults.fault import Fault
 from flows.pipeline import Search
@@ -90,11 +91,12 @@ def test_a_metric_that_is_round_already_cannot_be_rounded(clean):
     assert FAULT_OF["F08"].excuse(clean.planted(constant)) == "its roc_auc is 0.5 already."
 
 
-def test_nothing_is_planted_where_the_check_fails_on_the_clean_twin(clean):
-    failed = Finding("K11", "report", Verdict.FAIL, {}, 0.0, "It lies.", 0.0)
-    found = list(proving.faults(clean, [failed], lambda what: None))
+def test_nothing_is_planted_where_the_check_fails_on_the_clean_twin(clean, tmp_path):
+    failed, told = Finding("K11", "report", Verdict.FAIL, {}, 0.0, "It lies.", 0.0), []
+    with Crew(clean, tmp_path, workers=1) as crew:
+        found = proving.killed(crew, [failed], proving.planting(["F10", "F11"], [CHECK_OF["K11"]]), told.append)
 
-    assert {fault.check for fault in found} == {"K11"}
+    assert found == told
     assert {fault.killed for fault in found} == {None}
     assert found[0].sentence == "Not planted: K11 is FAIL on the pipeline itself."
 
