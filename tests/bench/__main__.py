@@ -6,10 +6,11 @@ python -m tests.bench [--small] [--keep] [NAME ...]
 from __future__ import annotations
 
 import argparse
+import sys
 
 from tests.bench import measure, table
 
-BENCHES = ("join", "feast", "lookup", "training", "drift", "ledger")
+BENCHES = ("join", "feast", "lookup", "training", "drift", "ledger", "service")
 
 
 def main() -> None:
@@ -21,7 +22,10 @@ def main() -> None:
     if asked.keep and (asked.small or set(asked.names) != set(BENCHES)):
         parser.error("--keep is for all benches at full size: the table in docs/bench.md is of one run.")
     size = "small" if asked.small else "full"
-    rows = [row for name in asked.names for row in measure.apart(table.measured, name, size)]
+    rows: list[table.Row] = []
+    for name in asked.names:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        rows += measure.apart(table.measured, name, size)
     table.show(rows)
     if asked.keep:
         table.keep(rows)
