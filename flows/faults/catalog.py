@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.faults import analyse, company, data, preprocess, schema, spine, tune
+from flows.faults import analyse, company, data, preprocess, schema, spine, split, tune
 from flows.faults.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
@@ -10,6 +10,7 @@ FAULTS: tuple[Fault, ...] = (
     *spine.FAULTS,
     *company.FAULTS,
     *schema.FAULTS,
+    *split.FAULTS,
     *preprocess.FAULTS,
     *tune.FAULTS,
     *analyse.FAULTS,

@@ -84,7 +84,7 @@ def test_a_neighbour_chosen_by_the_last_bit_is_counted_and_no_false_alarm(clean)
     sizes = np.sort(clean.rows["size"].to_numpy())
 
     def asked(model, data):
-        rounded = 1 + 2e-16 * (data.height > 100)
+        rounded = 1 + 3e-16 * (data.height > 100)
         return np.searchsorted(sizes, data["size"].to_numpy() * rounded).astype(float)
 
     finding = _finding(clean, predict=asked)
@@ -100,6 +100,16 @@ def test_a_model_that_looks_at_the_batch_or_at_what_it_said_before_is_seen(clean
     assert finding.verdict is Verdict.FAIL
     assert finding.sentence.startswith("The model predicts otherwise for the same row")
     assert finding.numbers["apart"] > 10
+
+
+def test_a_model_that_looks_at_the_batch_is_seen_though_single_rows_of_it_stand_on_an_edge(clean):
+    sizes = np.sort(clean.rows["size"].to_numpy())
+
+    def asked(model, data):
+        steps = np.searchsorted(sizes, data["size"].to_numpy()).astype(float)
+        return steps - steps.mean()
+
+    assert _finding(clean, predict=asked).verdict is Verdict.FAIL
 
 
 def test_ties_broken_by_place_in_the_batch_are_seen(clean):

@@ -15,15 +15,17 @@ from flows.checks.check import Check, Finding, Verdict
 from flows.checks.crew import Crew
 from flows.faults.catalog import FAULTS
 from flows.faults.fault import Fault
-from flows.pipeline import Search
+from flows.pipeline import TIME, Search, Serving
 from tests.flows.checks import shop
 
 CHECK_OF = {check.code: check for check in CHECKS}
 FAULT_OF = {fault.code: fault for fault in FAULTS}
+NOT_FOR_LATE = {"F30": "Does not apply: shop_late declares no independent unit."}
 NOT_FOR_MINUTES = {
     "F11": "Does not apply: shop_minutes has no classes.",
     "F12": "Does not apply: shop_minutes has no slice of several members.",
     "F13": "Does not apply: shop_minutes declares no slices.",
+    "F30": "Does not apply: shop_minutes declares no independent unit.",
 }
 
 
@@ -32,12 +34,15 @@ def _planted(world, fault: Fault) -> proving.Killed:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.code)
-def test_its_check_kills_it_in_a_classification_with_numbers(clean, fault):
+def test_its_check_kills_it_in_a_classification_with_numbers_or_it_says_why_it_does_not_apply(clean, fault):
     found = _planted(clean, fault)
 
-    assert found.killed, found.sentence
-    assert "raised" not in found.sentence
-    assert max(found.numbers.values()) > 0
+    if fault.code in NOT_FOR_LATE:
+        assert (found.killed, found.sentence) == (None, NOT_FOR_LATE[fault.code])
+    else:
+        assert found.killed, found.sentence
+        assert "raised" not in found.sentence
+        assert max(found.numbers.values()) > 0
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.code)
@@ -66,6 +71,16 @@ def test_a_scaler_on_all_rows_leaves_the_score_as_it_was(clean):
     assert scores[0] == pytest.approx(scores[1], abs=0.005)
 
 
+def test_units_on_both_sides_are_planted_where_a_unit_is_declared_and_recurs(clean):
+    def by_shop(rows):
+        return rows["shop"].replace_strict({"amber": "train", "birch": "validation", "cedar": "test"})
+
+    units = clean.planted(dataclasses.replace(shop.PIPELINE, split=by_shop, independent_unit="shop"))
+
+    assert _planted(units, FAULT_OF["F30"]).numbers["units_shared"] == 1
+    assert _planted(units, FAULT_OF["F28"]).numbers["units_shared"] == 3
+
+
 @pytest.mark.parametrize(
     ("code", "components", "why"),
     [
@@ -73,6 +88,14 @@ def test_a_scaler_on_all_rows_leaves_the_score_as_it_was(clean):
         ("F03", {"inputs": ("shop",)}, "shop_late's dataset gives no numeric input."),
         ("F04", {"inputs": ("shop",)}, "shop_late has no numeric input."),
         ("F13", {"slices": ()}, "shop_late declares no slices."),
+        ("F28", {"independent_unit": "order_id"}, "shop_late declares every row independent of the others."),
+        ("F30", {"independent_unit": "order_id"}, "shop_late declares every row independent of the others."),
+        (
+            "F31",
+            {"serving": Serving({"due": TIME}, {}, ("due",))},
+            "the key of shop_late is neither text nor a number.",
+        ),
+        ("F33", {"inputs": ("shop",)}, "shop_late has no numeric input."),
     ],
 )
 def test_where_it_cannot_be_planted_it_says_why(clean, code, components, why):
@@ -82,7 +105,27 @@ def test_where_it_cannot_be_planted_it_says_why(clean, code, components, why):
 def test_without_a_derived_group_no_late_row_can_be_let_through(clean):
     bare = dataclasses.replace(clean, catalog=dataclasses.replace(clean.catalog, derived={}))
 
-    assert FAULT_OF["F01"].excuse(bare) == "shop_late uses no derived group."
+    for code in ("F01", "F17", "F18", "F26"):
+        assert FAULT_OF[code].excuse(bare) == "shop_late uses no derived group."
+
+
+def test_what_is_read_from_nowhere_has_no_schema_to_break(clean):
+    for code in ("F20", "F21", "F23"):
+        assert FAULT_OF[code].excuse(dataclasses.replace(clean, asked=frozenset())) == (
+            "the dataset of shop_late reads no facts."
+        )
+    named = clean.planted(dataclasses.replace(shop.PIPELINE, inputs=("shop",), dataset=_without_numbers))
+    assert FAULT_OF["F22"].excuse(named) == "no number of its source may be null in shop_late, or reaches its rows."
+
+
+def _without_numbers(read, window):
+    return shop.dataset(read, window).with_columns(pl.col("shop").str.len_chars().cast(pl.Float64).alias("label"))
+
+
+def test_labels_that_are_known_with_their_question_cannot_be_said_to_be_known_too_early(clean):
+    named = clean.planted(dataclasses.replace(shop.PIPELINE, dataset=_without_numbers))
+
+    assert FAULT_OF["F29"].excuse(named) == "no label of shop_late is decided after its question."
 
 
 def test_a_metric_that_is_round_already_cannot_be_rounded(clean):
