@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.faults import analyse, company, data, preprocess, schema, spine, split, tune
+from flows.faults import analyse, company, data, derived, preprocess, schema, spine, split, tune
 from flows.faults.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
@@ -11,6 +11,7 @@ FAULTS: tuple[Fault, ...] = (
     *company.FAULTS,
     *schema.FAULTS,
     *split.FAULTS,
+    *derived.FAULTS,
     *preprocess.FAULTS,
     *tune.FAULTS,
     *analyse.FAULTS,

@@ -11,7 +11,7 @@ import polars as pl
 
 from flows.building.fit import predict
 from flows.checks.world import World
-from flows.faults.data import Derive, countable, derivations, no_derived
+from flows.faults.derived import Derive, countable, derivations, no_derived
 from flows.faults.fault import Fault, pipeline_fault
 from flows.faults.preprocess import no_numeric_input
 from flows.pipeline import Derived, Pipeline, Read

@@ -88,6 +88,9 @@ def test_units_on_both_sides_are_planted_where_a_unit_is_declared_and_recurs(cle
         ("F03", {"inputs": ("shop",)}, "shop_late's dataset gives no numeric input."),
         ("F04", {"inputs": ("shop",)}, "shop_late has no numeric input."),
         ("F13", {"slices": ()}, "shop_late declares no slices."),
+        ("F14", {"inputs": ("shop",)}, "shop_late's dataset gives no numeric input."),
+        ("F15", {"inputs": ()}, "shop_late has no input that is a number or text."),
+        ("F16", {"features": ()}, "shop_late uses no features."),
         ("F28", {"independent_unit": "order_id"}, "shop_late declares every row independent of the others."),
         ("F30", {"independent_unit": "order_id"}, "shop_late declares every row independent of the others."),
         (
@@ -120,6 +123,12 @@ def test_what_is_read_from_nowhere_has_no_schema_to_break(clean):
 
 def _without_numbers(read, window):
     return shop.dataset(read, window).with_columns(pl.col("shop").str.len_chars().cast(pl.Float64).alias("label"))
+
+
+def test_the_mean_of_all_labels_goes_into_a_text_where_there_is_no_number(clean):
+    named = clean.planted(dataclasses.replace(shop.PIPELINE, inputs=("shop",)))
+
+    assert _planted(named, FAULT_OF["F15"]).killed
 
 
 def test_labels_that_are_known_with_their_question_cannot_be_said_to_be_known_too_early(clean):
