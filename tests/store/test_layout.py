@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import string
 import threading
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store import layout
-from store.errors import InvalidInput, Refused
+from store.errors import InvalidInput, Refused, Unreachable
 from store.layout import Root, checked, checked_environment, write_atomically
 
 LOWER, REST = string.ascii_lowercase, string.ascii_lowercase + string.digits + "_"
@@ -121,3 +122,17 @@ def test_two_threads_may_write_one_file(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "fsync", interrupted)
     write_atomically(path, b"first")
     assert path.read_bytes() == b"first"
+
+
+def test_a_full_disk_is_said_with_the_room_that_is_left(tmp_path: Path) -> None:
+    """The file beside the pointer is on a device that takes nothing: the old bytes stay, and what to do is told."""
+    path = tmp_path / "pointer"
+    write_atomically(path, b"old")
+    (tmp_path / f".pointer.{os.getpid()}.{threading.get_ident()}").symlink_to("/dev/full")
+    with pytest.raises(Unreachable) as refused:
+        write_atomically(path, b"new")
+    assert refused.value.asked == "pointer cannot be written: No space left on device."
+    assert re.fullmatch(r"At \S+ [\d,]+ bytes are free\. Nothing was half-written\.", refused.value.exists)
+    assert refused.value.remedy == "Make room or mend the permissions, and run it again."
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -401,6 +401,26 @@ def test_a_widened_table_has_null_in_its_older_rows(path: Path) -> None:
     assert tables.version(path) == version
 
 
+def test_who_loses_every_race_to_widen_is_told_to_come_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty times another writer adds a column between our look and our change; theirs are there, ours is not."""
+
+    class Overtaken:
+        """Delta's ``Schema``, whose making is the last that happens before our change is committed."""
+
+        @staticmethod
+        def from_arrow(wanted: Any) -> Schema:
+            theirs = tables._arrow(pl.Schema({f"theirs_{tables.version(path)}": pl.Int64()}))
+            elsewhere(lambda: DeltaTable(str(path)).alter.add_columns(Schema.from_arrow(theirs).fields))
+            return Schema.from_arrow(wanted)
+
+    monkeypatch.setattr(tables, "Schema", Overtaken)
+    with pytest.raises(Conflict) as lost:
+        tables.widen(path, pl.Schema({"ours": pl.Int64()}))
+    assert lost.value.asked == "Could not widen weather."
+    assert (lost.value.exists, lost.value.remedy) == ("20 attempts lost to other writers.", "Run it again.")
+    assert set(tables.schema(path)) == {*SCHEMA, *(f"theirs_{number}" for number in range(20))}
+
+
 def test_a_column_keeps_its_dtype(path: Path) -> None:
     """Another dtype under the same name is a Conflict that names both, and nothing is added."""
     with pytest.raises(Conflict, match=r"weather cannot change: x is Float64, not String.*another name"):
@@ -429,3 +449,16 @@ def test_files_that_no_wanted_version_has_are_unreached(path: Path) -> None:
     }
     with pytest.raises(NotFound, match="no version 99"):
         tables.unreached(path, [99], before=now)
+
+
+def test_a_version_whose_log_is_gone_is_not_cleaned_around(path: Path) -> None:
+    """Another engine removed the log behind its checkpoint: which files the version needs is not known, so none is named."""
+    for day in range(3):
+        tables.append(path, batch(day))
+    DeltaTable(str(path)).create_checkpoint()
+    (path / "_delta_log" / f"{1:020d}.json").unlink()
+    with pytest.raises(NotFound) as refused:
+        tables.unreached(path, [1], before=datetime.now(UTC) + DAY)
+    assert refused.value.asked == "Version 1 of the table weather cannot be read any more."
+    assert refused.value.exists == f"The table lies at {path}, its newest version is 3."
+    assert refused.value.remedy == "Restore its _delta_log from a copy."

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
 import polars as pl
 import pytest
+from deltalake import CommitProperties, Transaction
 
 from store import tables
 from store.errors import Conflict, InvalidInput, Refused
@@ -150,6 +152,31 @@ def test_two_drains_at_once_move_each_record_once(root):
         worker.join()
     writer.close()
     assert sorted(moved) == ids(root) == sorted(f"p{n}" for n in range(60))
+
+
+def test_a_drain_that_loses_every_race_is_told_to_come_again_and_loses_nothing(root, monkeypatch):
+    """Another writer commits between look and write, twenty times; the records stay in the spool for the next drain."""
+    spooled(root, asked(1))
+    collect.prepare(root, "test", "tiny", MANIFEST, ["sky"])
+    table, real, lost = predictions.path(root, "test", "tiny"), tables.write_deltalake, []
+
+    def overtaken(*given, **asked):
+        lost.append(1)
+        with ThreadPoolExecutor(1) as other:
+            done = CommitProperties(app_transactions=[Transaction("another", len(lost))])
+            theirs = pl.DataFrame(schema=tables.schema(table)).to_arrow()
+            other.submit(real, str(table), theirs, mode="append", commit_properties=done).result()
+        real(*given, **asked)
+
+    with monkeypatch.context() as racing:
+        racing.setattr(tables, "write_deltalake", overtaken)
+        with pytest.raises(Conflict) as refused:
+            drained(root)
+    assert refused.value.asked == "Could not append to predictions."
+    assert (refused.value.exists, refused.value.remedy) == ("20 attempts lost to others.", "Run it again.")
+    assert (len(lost), ids(root)) == (20, [])
+    drained(root)
+    assert ids(root) == ["p1"]
 
 
 def test_a_drain_killed_anywhere_loses_and_doubles_nothing(root):

@@ -1,6 +1,7 @@
 """The scores' promises: a question has one score a model and package, typed as it was declared, apart from what was served."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -98,6 +99,27 @@ def test_of_writers_at_once_each_score_is_there_once(root: Root) -> None:
     found = read(root)
     assert found.height == found.select("flight").n_unique() == 12
     assert sum(added) == 11
+
+
+def test_a_scoring_that_loses_every_race_is_told_to_come_again(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another scoring commits between look and write, twenty times: theirs are there, and ours once it is run again."""
+    add(root, scored(0))
+    real, numbers, ours = tables.write_deltalake, iter(range(1, 100)), threading.current_thread()
+
+    def overtaken(*given, **asked):
+        if threading.current_thread() is ours:
+            with ThreadPoolExecutor(1) as other:
+                other.submit(add, root, scored(next(numbers))).result()
+        real(*given, **asked)
+
+    with monkeypatch.context() as racing:
+        racing.setattr(tables, "write_deltalake", overtaken)
+        with pytest.raises(Conflict) as refused:
+            add(root, scored(200))
+    assert refused.value.asked == "Could not append to scores."
+    assert (refused.value.exists, refused.value.remedy) == ("20 attempts lost to others.", "Run it again.")
+    assert read(root).height == 21
+    assert add(root, scored(200)) == 1
 
 
 def test_a_window_is_of_questions(root: Root) -> None:
