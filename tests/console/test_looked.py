@@ -37,8 +37,12 @@ def test_times_of_another_zone_are_read_in_it(shop: Path, tmp_path: Path) -> Non
         (lambda rows: rows.with_columns(pl.col("Shop").replace("amber", None)), "rows of odd.csv have no Shop"),
         (lambda rows: rows.with_columns(pl.lit(1).alias("shop")), "would have one name: shop"),
         (lambda rows: rows.with_columns(pl.col("Told At") + 30 * DAY), "spans 49 days, too few"),
+        (
+            lambda rows: rows.with_columns(pl.col("Told At").alias("Outcome")),
+            r"label Outcome is Datetime.* A label is a number, true or false, or one of two texts\. Write it as one of these",
+        ),
     ],
-    ids=["few", "twice", "null key", "one name", "late labels"],
+    ids=["few", "twice", "null key", "one name", "late labels", "a time as label"],
 )
 def test_a_file_that_cannot_be_asked_about_is_refused(tmp_path: Path, change, says: str) -> None:
     """What is wrong, and how many rows."""

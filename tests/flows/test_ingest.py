@@ -109,6 +109,21 @@ def test_a_file_with_other_columns_is_refused_by_name_and_changes_nothing(ingest
     assert facts(ingested, "weather").height == before
 
 
+@pytest.mark.parametrize("name", ["bad.parquet", "bad.csv"])
+def test_a_file_that_cannot_be_read_is_refused_and_left_where_it_is(tmp_path, name):
+    """Half a file, or none of its kind: named, with what the inbox takes; the good one beside it waits too."""
+    root = Root.open(tmp_path / "root")
+    clock.move(root, NOW)
+    drop(root, "good.parquet", weather(-1))
+    (root.inbox / "weather" / name).write_bytes(b"" if name.endswith("csv") else b"PAR1 and no more")
+    with pytest.raises(InvalidInput) as refused:
+        ingest.run(root)
+    assert refused.value.asked.startswith(f"{name} cannot be read: ")
+    assert refused.value.exists == "The inbox takes parquet and CSV for weather."
+    assert refused.value.remedy == "Replace the file, and ingest again."
+    assert {path.name for path in (root.inbox / "weather").iterdir()} == {".lock", name, "good.parquet"}
+
+
 def test_an_unknown_group_is_named_with_those_that_exist(ingested):
     """A near miss is offered."""
     with pytest.raises(NotFound, match="Did you mean weather"):

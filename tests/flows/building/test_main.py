@@ -193,6 +193,16 @@ def test_rows_without_a_label_are_there_if_they_are_asked_for(score) -> None:
     assert every.drop_nulls("label").select("order_id", "label").equals(labelled.select("order_id", "label"))
 
 
+@pytest.mark.parametrize(("asked", "kind"), [({}, "labelled rows"), ({"unlabelled": True}, "rows")])
+def test_a_window_that_holds_no_rows_is_refused(score, tmp_path: Path, asked: dict[str, Any], kind: str) -> None:
+    """Before the first order; nothing is written."""
+    with pytest.raises(InvalidInput) as refused:
+        score(start=START - 2 * DAY, end=START - DAY, **asked)
+    assert refused.value.asked == f"bakery has no {kind} in {Window(START - 2 * DAY, START - DAY)}."
+    assert refused.value.remedy == "Ask for a window that holds some."
+    assert not (tmp_path / "rows.parquet").exists()
+
+
 def test_what_was_served_is_valued_where_label_and_prediction_are_known(score, tmp_path: Path) -> None:
     """A file of keys and predictions; rows that were not served, or have no label, have no value."""
     served = tmp_path / "served.parquet"
