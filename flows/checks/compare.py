@@ -58,6 +58,8 @@ def moved(
 def _differs(mine: pl.Series, theirs: pl.Series, exact: bool, close: float | None) -> np.ndarray:
     if mine.dtype != theirs.dtype:
         return np.ones(mine.len(), dtype=bool)
+    if mine.equals(theirs, null_equal=True):
+        return np.zeros(mine.len(), dtype=bool)
     unequal = mine.ne_missing(theirs).to_numpy()
     if exact or not mine.dtype.is_float() or not unequal.any():
         return unequal

@@ -59,9 +59,14 @@ def look(world: World) -> Seen:
         said, found = wrong
         return Seen(said, numbers=numbers | found, failed=True)
     control = labels_moved(world, rows, "event_time", at=True)
+    apart = (
+        f"share no {world.pipeline.independent_unit} with"
+        if _by_units(world)
+        else "begin after all labels were known of"
+    )
     sentence = (
-        f"{test.height:,} evaluation rows on {numbers['days']} days begin after the last of {train.height:,} training "
-        f"labels was known; what happened after label_time moved no label, what happened since T {control:,}."
+        f"{test.height:,} evaluation rows on {numbers['days']} days {apart} {train.height:,} training rows; what happened "
+        f"after label_time moved no label, what happened since T {control:,}."
     )
     return Seen(sentence, control, numbers | {"labels_moved": control})
 
@@ -117,6 +122,11 @@ def _units(world: World, fitted: pl.DataFrame, test: pl.DataFrame) -> Wrong:
     return said, {"units_shared": recurring}
 
 
+def _by_units(world: World) -> bool:
+    """Whether the split is the author's own and by declared units."""
+    return world.pipeline.independent_unit is not None and not isinstance(world.pipeline.split, TimeSplit)
+
+
 def _open(
     world: World, numbers: dict[str, float], train: pl.DataFrame, validation: pl.DataFrame, test: pl.DataFrame
 ) -> Wrong:
@@ -124,8 +134,7 @@ def _open(
     start = test.get_column("event_time").min()
     still, waiting = (part.filter(pl.col("label_time") > start).height for part in (train, validation))
     numbers["open_validation"] = waiting
-    by_units = world.pipeline.independent_unit is not None and not isinstance(world.pipeline.split, TimeSplit)
-    if not still or by_units:
+    if not still or _by_units(world):
         return None
     said = (
         f"{still:,} of {train.height:,} training labels were not known when evaluation begins ({start!s}): "

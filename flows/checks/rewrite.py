@@ -94,8 +94,9 @@ def ancient(group: Group, rows: pl.DataFrame, before: datetime, known: datetime,
 def dealt_out(
     group: Group, rows: pl.DataFrame, chosen: pl.Series, *, spared: Collection[str] = (), moved: datetime | None = None
 ) -> pl.DataFrame:
-    """The ``chosen`` rows with another row's values, all of one other row together; times are half an hour later
-    instead. With ``moved`` they also happened and became known so much later, if that is before this instant.
+    """The ``chosen`` rows with another row's values, all of one other row together; times among them are half an hour
+    later instead, in every other row. With ``moved`` such a row also happened and became known so much later, if that
+    is before this instant.
 
     Which row's values a row gets depends on the group's rows alone, not on which are chosen. Other than ``otherwise``
     this deletes and adds nothing, and a null moves with its row.
@@ -103,14 +104,13 @@ def dealt_out(
     values = [name for name, dtype in group.values.items() if dtype != TIME and name not in spared]
     times = [name for name, dtype in group.values.items() if dtype == TIME and name not in spared]
     order = np.random.default_rng(0).permutation(rows.height)
+    shifted = pl.int_range(pl.len()) % 2 == 0
     if moved is not None:
         times = [*times, EVENT_TIME, KNOWN_TIME]
-        early = pl.col(EVENT_TIME) + SHIFT < moved
-    else:
-        early = pl.lit(value=True)
+        shifted &= pl.col(EVENT_TIME) + SHIFT < moved
     changed = rows.with_columns(pl.col(values).gather(pl.Series(order)))
     later = changed.with_columns(
-        pl.when(early).then(pl.col(name) + SHIFT).otherwise(name).alias(name) for name in times
+        pl.when(shifted).then(pl.col(name) + SHIFT).otherwise(name).alias(name) for name in times
     )
     return rows.with_columns(
         later.get_column(name).zip_with(chosen, rows.get_column(name)) for name in (*values, *times)

@@ -10,7 +10,7 @@ import pytest
 
 from flows.checks import k01_schema
 from flows.checks.check import Verdict, judge
-from flows.pipeline import Window
+from flows.pipeline import Facts, Window
 from tests.flows.checks import shop
 
 
@@ -117,6 +117,28 @@ def test_a_second_row_under_a_key_that_makes_a_question_of_its_own_is_seen(clean
     assert finding.verdict is Verdict.FAIL
     assert finding.sentence.startswith("Keys doubled in orders")
     assert finding.numbers["questions_apart"] > 40
+
+
+def test_a_wide_group_is_asked_about_some_of_its_columns_and_all_of_its_numbers(clean):
+    names = [f"reading_{number}" for number in range(120)]
+    wide = dataclasses.replace(shop.ORDERS, values={**shop.ORDERS.values, **dict.fromkeys(names, pl.Float64())})
+    rows = clean.facts["orders"].with_columns(pl.col("size").alias(name) for name in names)
+    catalog = dataclasses.replace(clean.catalog, facts=clean.catalog.facts | {"orders": Facts(wide)})
+    world = dataclasses.replace(clean, catalog=catalog, facts={**clean.facts, "orders": rows})
+    changes = [change.what for change in k01_schema.changes(world) if change.group == "orders"]
+
+    def swallowing(rows):
+        given = [name for name in rows.columns if name.startswith("reading_11")]
+        return rows.with_columns(pl.col(name).cast(pl.Float64, strict=False) for name in given)
+
+    last = (*shop.PIPELINE.inputs, "reading_119")
+    finding = _finding(world, dataset=_reading(swallowing), inputs=last)
+
+    assert len([what for what in changes if what.endswith("renamed")]) <= 3 + k01_schema.RENAMED
+    assert len([what for what in changes if what.endswith("unreadable")]) <= k01_schema.BLOCKS
+    assert _finding(world, inputs=last).verdict is Verdict.PASS
+    assert finding.verdict is Verdict.FAIL
+    assert "reading_119 unreadable in orders" in finding.sentence
 
 
 def test_a_join_that_fans_out_is_counted(clean):
