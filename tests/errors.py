@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from starlette.exceptions import HTTPException
 
@@ -127,12 +128,17 @@ def _noting(init: Callable[..., None], reached: set[tuple[str, int]]) -> Callabl
     @functools.wraps(init)
     def noted(*args: object, **named: object) -> None:
         frame = sys._getframe(1)
-        while frame.f_back is not None and frame.f_code.co_name in ("among", "__init__", "noted"):
+        while frame.f_back is not None and (frame.f_code.co_name in ("among", "noted") or _its_own(frame, args[0])):
             frame = frame.f_back
         reached.add((frame.f_code.co_filename, frame.f_lineno))
         init(*args, **named)
 
     return noted
+
+
+def _its_own(frame: FrameType, error: object) -> bool:
+    """Whether the error's own class runs there; a constructor of anything else may well be who makes it."""
+    return frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is error
 
 
 def missed(reached: Iterable[tuple[str, int]]) -> list[Place]:
