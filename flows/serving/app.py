@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flows.serving import docs, problem, schema
@@ -87,6 +88,9 @@ def create(service: Service) -> FastAPI:
         ids = await service.told(told, clock.now(service.root))
         return _json({"pipeline": service.name, "environment": service.environment, "accepted": ids}, 202)
 
+    for path, endpoint in (("/v1/{pipeline}/predict", predict), ("/v1/{pipeline}/outcomes", outcomes)):
+        app.router.routes.insert(0, _plain(path, endpoint))
+
     @app.get("/v1/{pipeline}", summary="Model, package and schema")
     async def described(pipeline: str) -> Response:
         _check_name(service, pipeline)
@@ -104,6 +108,15 @@ def create(service: Service) -> FastAPI:
 
     app.openapi = lambda: docs.documented(FastAPI.openapi(app), service)  # type: ignore[method-assign]
     return app
+
+
+def _plain(path: str, endpoint: Callable[[str, Request], Awaitable[Response]]) -> Route:
+    """The way to an endpoint that FastAPI documents, without what it does for each request: nothing here needs it."""
+
+    async def call(request: Request) -> Response:
+        return await endpoint(request.path_params["pipeline"], request)
+
+    return Route(path, call, methods=["POST"], include_in_schema=False)
 
 
 class _Farewell:

@@ -1,6 +1,6 @@
 """A load generator in a process of its own, light enough not to be what is measured.
 
-    python -m tests.flows.serving.flood URL --seconds 5 [--connections 100] [--rate 5000]
+    python -m tests.flows.serving.flood URL --seconds 5 [--connections 100] [--rate 5000] < bodies, one a line
 
 With a rate the loop is open: a request is due every ``1 / rate`` s, whatever became of those before; one that finds no
 connection free is sent late, and its seconds count from when it was due. Without a rate every connection asks again as
@@ -19,13 +19,11 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
-
-from tests.flows.serving.world import row
-
-ROWS = 512
 
 
 @dataclass
@@ -55,11 +53,14 @@ class Flooded:
         return len(self.seconds) / self.lasted
 
 
-def flood(url: str, seconds: float, *, connections: int = 100, rate: float = 0.0) -> Flooded:
-    """One run, in a process of its own."""
+def flood(
+    url: str, bodies: Sequence[dict[str, Any]], seconds: float, *, connections: int = 100, rate: float = 0.0
+) -> Flooded:
+    """One run, in a process of its own, which sends the bodies in turn."""
     command = [sys.executable, "-m", "tests.flows.serving.flood", url, "--seconds", str(seconds)]
     command += ["--connections", str(connections), "--rate", str(rate)]
-    return Flooded(**orjson.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+    said = b"\n".join(map(orjson.dumps, bodies))
+    return Flooded(**orjson.loads(subprocess.run(command, check=True, input=said, stdout=subprocess.PIPE).stdout))
 
 
 @dataclass(eq=False)
@@ -76,7 +77,7 @@ class _Run:
     address: tuple[str, int]
     connections: int
     pause_s: float
-    until: float = 0.0
+    bodies: list[bytes]
     asked: int = 0
     lost: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -84,9 +85,8 @@ class _Run:
     answers: list[tuple[float, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        bodies = [orjson.dumps({"row": row(n)}) for n in range(ROWS)]
         head = b"POST /v1/tiny/predict HTTP/1.1\r\nhost: service\r\ncontent-type: application/json\r\ncontent-length: "
-        self._requests = itertools.cycle([b"%b%d\r\n\r\n%b" % (head, len(body), body) for body in bodies])
+        self._requests = itertools.cycle([b"%b%d\r\n\r\n%b" % (head, len(body), body) for body in self.bodies])
         self._poll, self._by_file = select.epoll(), dict[int, _Connection]()
         self._free: deque[_Connection] = deque(self._connected() for _ in range(self.connections))
 
@@ -159,7 +159,12 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0, help="requests a second; 0: as fast as they are answered")
     asked = parser.parse_args()
     host, port = asked.url.removeprefix("http://").split(":")
-    run = _Run((host, int(port)), asked.connections, 1 / asked.rate if asked.rate else 0.0)
+    run = _Run(
+        (host, int(port)),
+        asked.connections,
+        1 / asked.rate if asked.rate else 0.0,
+        sys.stdin.buffer.read().splitlines(),
+    )
     gc.disable()
     lasted = run.go(asked.seconds)
     told = [one for _, answer in run.answers for one in orjson.loads(answer)["predictions"]]

@@ -20,11 +20,12 @@ from store.registry import models, packages
 from store.traffic import collect, outcomes, predictions
 from tests.flows.serving.flood import flood
 from tests.flows.serving.load import Load
-from tests.flows.serving.world import NOW, SOURCE, World, fitted, imported, until
+from tests.flows.serving.world import NOW, SOURCE, World, fitted, imported, row, until
 from tests.soak import SOAK, times
 
 pytestmark = pytest.mark.e2e
 WORKSPACE = Path(__file__).parents[3]
+ROWS = [{"row": row(n)} for n in range(512)]
 SERVE = (
     "import sys\nfrom flows.serving import supervisor\nfrom store.layout import Root\n"
     "supervisor.serve(Root.open(sys.argv[1]), 'tiny', 'production', announce=lambda url: print(url, flush=True))\n"
@@ -219,12 +220,12 @@ def resident(pid):
 def test_asked_for_ten_times_what_it_can_bear_it_answers_some_tells_the_others_and_does_not_grow(world, package):
     with supervisor.running(world.root, "tiny", "production") as service:
         child = service.serving.process.pid
-        idle = flood(service.url, times(2, 20), connections=1)
-        able = flood(service.url, times(2, 10), connections=4)
+        idle = flood(service.url, ROWS, times(2, 20), connections=1)
+        able = flood(service.url, ROWS, times(2, 10), connections=4)
         before = resident(child)
-        load = flood(service.url, times(3, 30), connections=200, rate=10 * able.rate)
+        load = flood(service.url, ROWS, times(3, 30), connections=200, rate=10 * able.rate)
         grown = resident(child) / before
-        after = flood(service.url, 1, connections=1)
+        after = flood(service.url, ROWS, 1, connections=1)
         assert service.serving.process.pid == child
     ratio = load.quantile(0.99) / idle.quantile(0.99)
     print(
