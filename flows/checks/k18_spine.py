@@ -15,7 +15,8 @@ row asks about (``share_missing``).
 
 Cost: two to a dozen runs of the dataset, in memory: no build of features, no training.
 
-What does not alarm: a label that becomes null; a fact that is missing altogether (an inner join with answers keeps
+What does not alarm: a label that becomes null; a row left out because a fact that names no question (the next hour's
+measurement) holds nothing; a fact that is missing altogether (an inner join with answers keeps
 what was answered, and shows in ``share_missing``); a filter by what was known at T; a question that depends on
 *another* key's earlier outcome, which the confirmation tells from its own; rows whose label would only be known within
 an hour of the end.
@@ -119,9 +120,9 @@ def _after(world: World, cutoff: datetime) -> Change:
     """Everything that became known from an instant on dealt out; own facts move in time as well."""
 
     def change(group: Group, rows: pl.DataFrame) -> pl.DataFrame:
-        moved, spared = world.window.end if world.own(group) else None, world.pipeline.serving.key
-        later = rows.get_column(KNOWN_TIME) >= cutoff
-        return rewrite.dealt_out(group, rows, later, spared=spared, moved=moved)
+        own, spared = world.own(group), world.pipeline.serving.key
+        later, moved = rows.get_column(KNOWN_TIME) >= cutoff, world.window.end if own else None
+        return rewrite.dealt_out(group, rows, later, spared=spared, moved=moved, holes=own)
 
     return change
 
@@ -145,18 +146,19 @@ def _given_with_the_question(world: World, base: pl.DataFrame, rows: pl.DataFram
     for name in sorted(world.asked):
         group = world.catalog.facts[name].group
         for column in [one for one in group.values if one not in request][:COLUMNS]:  # as a rule, the answer alone
-            other = world.questions(world.read(_column(name, column)))
+            other = world.questions(world.read(_column(world, name, column)))
             between = _between(world, base, other)
             if not compare.moved(rows, other, on=world.key, columns=sent).total:
                 found.append(between)
     return max(found, key=lambda one: (bool(one.labels), one.total, one.labels))
 
 
-def _column(name: str, column: str) -> Change:
+def _column(world: World, name: str, column: str) -> Change:
     def change(group: Group, rows: pl.DataFrame) -> pl.DataFrame:
         every = pl.repeat(value=True, n=rows.height, eager=True)
         spared = [one for one in group.values if one != column]
-        return rewrite.dealt_out(group, rows, every, spared=spared) if group.name == name else rows
+        dealt = rewrite.dealt_out(group, rows, every, spared=spared, holes=world.own(group))
+        return dealt if group.name == name else rows
 
     return change
 

@@ -92,14 +92,20 @@ def ancient(group: Group, rows: pl.DataFrame, before: datetime, known: datetime,
 
 
 def dealt_out(
-    group: Group, rows: pl.DataFrame, chosen: pl.Series, *, spared: Collection[str] = (), moved: datetime | None = None
+    group: Group,
+    rows: pl.DataFrame,
+    chosen: pl.Series,
+    *,
+    spared: Collection[str] = (),
+    moved: datetime | None = None,
+    holes: bool = True,
 ) -> pl.DataFrame:
     """The ``chosen`` rows with another row's values, all of one other row together; times among them are half an hour
     later instead, in every other row. With ``moved`` such a row also happened and became known so much later, if that
     is before this instant.
 
     Which row's values a row gets depends on the group's rows alone, not on which are chosen. Other than ``otherwise``
-    this deletes and adds nothing, and a null moves with its row.
+    this deletes and adds nothing. A null moves with its row, or with ``holes=False`` stays where it is.
     """
     values = [name for name, dtype in group.values.items() if dtype != TIME and name not in spared]
     times = [name for name, dtype in group.values.items() if dtype == TIME and name not in spared]
@@ -108,7 +114,10 @@ def dealt_out(
     if moved is not None:
         times = [*times, EVENT_TIME, KNOWN_TIME]
         shifted &= pl.col(EVENT_TIME) + SHIFT < moved
-    changed = rows.with_columns(pl.col(values).gather(pl.Series(order)))
+    dealt = {name: pl.col(name).gather(pl.Series(order)) for name in values}
+    if not holes:
+        dealt = {name: pl.when(pl.col(name).is_not_null()).then(pl.coalesce(one, name)) for name, one in dealt.items()}
+    changed = rows.with_columns(one.alias(name) for name, one in dealt.items())
     later = changed.with_columns(
         pl.when(shifted).then(pl.col(name) + SHIFT).otherwise(name).alias(name) for name in times
     )

@@ -47,7 +47,7 @@ def test_what_is_laid_out_passes_its_own_test_and_the_gate(shop: Path, tmp_path:
     package = packages.get(root, "shop_late")
     evidence = blobs.get_json(root, package.body.evidence)
     passed = {one["code"]: one["control"] for one in evidence["checks"] if one["verdict"] == "PASS"}
-    assert set(passed) == {"K02", "K04", "K11"}
+    assert {"K02", "K04", "K11"} <= set(passed)
     assert min(passed.values()) > 0
     assert not [one for one in evidence["faults"] if one["killed"] is False]
     assert package.body.value > 0.6

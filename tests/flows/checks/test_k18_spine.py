@@ -10,6 +10,7 @@ import pytest
 
 from flows.checks import k18_spine
 from flows.checks.check import Verdict, judge
+from flows.pipeline import TIME, Serving
 from tests.flows.checks import shop
 
 
@@ -83,6 +84,28 @@ def test_an_order_left_out_for_another_orders_earlier_end_is_no_false_alarm(clea
 
     assert finding.verdict is Verdict.PASS, finding.sentence
     assert finding.numbers["lost_for_other_keys"] > 0
+
+
+def test_hours_whose_next_measurement_holds_nothing_are_left_out_without_alarm(clean):
+    """A shop's sales to come, predicted of its sales: what has no next sale is left out."""
+    facts = clean.facts["sales"].with_columns(pl.when(pl.int_range(pl.len()) % 9 > 0).then("amount").alias("amount"))
+
+    def next_sales(read, window):
+        sales = read("sales", window).sort("shop", "event_time").select("shop", "amount", at="event_time")
+        following = sales.with_columns(pl.col("amount", "at").shift(-1).over("shop").name.prefix("next_")).drop_nulls()
+        return following.select("shop", "at", size="amount", label="next_amount", label_time="next_at")
+
+    serving = Serving({"shop": pl.String(), "at": TIME, "size": pl.Float64()}, {}, ("shop", "at"))
+    world = dataclasses.replace(clean, facts={**clean.facts, "sales": facts}, asked=frozenset({"sales"}))
+    finding = _finding(
+        world,
+        serving=serving,
+        dataset=next_sales,
+        prepare=lambda rows: rows.with_columns(event_time="at", due="at", hour=pl.lit(0)),
+    )
+
+    assert finding.verdict is Verdict.PASS, finding.sentence
+    assert finding.control > 0
 
 
 def test_orders_that_are_kept_if_they_have_any_answer_are_counted_and_no_false_alarm(clean):

@@ -66,6 +66,17 @@ def test_dealt_out_rows_hold_what_another_row_said_and_the_rest_stays():
         assert (dealt[time] - rows[time]).filter(chosen).to_list() == [rewrite.SHIFT, timedelta(0)] * 50
 
 
+def test_a_null_moves_with_its_row_or_stays_where_it_is():
+    rows = FACTS["orders"].with_columns(pl.when(pl.int_range(pl.len()) % 3 > 0).then("size").alias("size"))
+    every = pl.repeat(True, rows.height, eager=True)
+    moving, staying = (rewrite.dealt_out(shop.ORDERS, rows, every, holes=holes)["size"] for holes in (True, False))
+
+    assert moving.null_count() == staying.null_count() == rows["size"].null_count()
+    assert staying.is_null().equals(rows["size"].is_null())
+    assert not moving.is_null().equals(rows["size"].is_null())
+    assert (staying != rows["size"]).sum() > 150
+
+
 def test_what_would_move_beyond_the_end_stays_in_time():
     rows, end = FACTS["outcomes"], FACTS["outcomes"]["event_time"].max()
     dealt = rewrite.dealt_out(shop.OUTCOMES, rows, pl.repeat(True, rows.height, eager=True), moved=end)
