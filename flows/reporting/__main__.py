@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from flows.reporting import drift
+from flows.reporting import drift, plots
 from store.errors import AssayError
 
 
@@ -22,7 +22,7 @@ def main(job: dict[str, Any]) -> None:
     """Do the job; a refusal goes into the result, whatever else goes wrong to standard error."""
     frames = [pl.read_parquet(job[name]) for name in ("reference", "current", "scores")]
     try:
-        page = drift.draw(*frames, title=job["title"])
+        page = drift.draw(*frames, title=job["title"], plots=plots.page)
         Path(job["out"]).write_bytes(page)
         result: dict[str, Any] = {"bytes": len(page)}
     except AssayError as error:

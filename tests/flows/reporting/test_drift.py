@@ -1,4 +1,5 @@
-"""Evidently's report, drawn for real once, in a child: importing it takes longer than every other test here."""
+"""The drift report: Evidently's plots, drawn for real once, in a child (importing it takes longer than every other test here), our
+table above them, and what cannot be drawn."""
 
 from __future__ import annotations
 
@@ -13,6 +14,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
+from flows.reporting import drift
+from store.errors import InvalidInput
 
 CHILD = """
 import json, sys
@@ -52,7 +56,7 @@ SCORES = pl.DataFrame(
         "rows": [84_112] * len(FEATURES),
     }
 )
-EMPTY, STRANGE = CURRENT.clear(), SCORES.drop("threshold")
+EMPTY = CURRENT.clear()
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +68,6 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "again": (REFERENCE, CURRENT, SCORES),
         "plotless": (REFERENCE, CURRENT.select("void"), SCORES),
         "empty": (REFERENCE, EMPTY, SCORES),
-        "strange": (REFERENCE, CURRENT, STRANGE),
     }
     paths = [_job(folder / name, *frames) for name, frames in jobs.items()]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONHASHSEED": "0"}
@@ -152,5 +155,39 @@ def test_a_window_without_rows_is_refused_with_what_there_is(drawn: dict[str, An
     assert "0 rows" in drawn["empty"]["exists"]
 
 
-def test_scores_of_another_shape_are_refused(drawn: dict[str, Any]) -> None:
-    assert "threshold" in drawn["strange"]["asked"]
+@pytest.mark.parametrize(
+    ("frames", "there"),
+    [
+        ((REFERENCE, EMPTY, SCORES), "800 and 0 rows, and 6 scores"),
+        ((REFERENCE.clear(), CURRENT, SCORES), "0 and 600 rows, and 6 scores"),
+        ((REFERENCE, CURRENT, SCORES.clear()), "800 and 600 rows, and 0 scores"),
+    ],
+)
+def test_without_rows_on_both_sides_and_scores_nothing_is_drawn(frames: tuple[pl.DataFrame, ...], there: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        drift.draw(*frames, title=TITLE, plots=_no_plots)
+    assert refused.value.asked == "A drift report needs rows on both sides, and scores."
+    assert refused.value.exists == f"There are {there}."
+    assert refused.value.remedy == "Choose a window in which predictions were served."
+
+
+def test_scores_of_another_shape_are_refused() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        drift.draw(REFERENCE, CURRENT, SCORES.drop("threshold", "rows"), title=TITLE, plots=_no_plots)
+    assert refused.value.asked == "These are no drift scores: they lack ['threshold', 'rows']."
+    assert refused.value.exists == "They have ['feature', 'score', 'drifted', 'null_share']."
+    assert refused.value.remedy == "Pass what flows.deciding.drift.score gives."
+
+
+def test_plots_that_are_no_page_are_refused() -> None:
+    """As another Evidently may draw them: a page without the table would look like a calm window."""
+    with pytest.raises(InvalidInput) as refused:
+        drift.draw(
+            REFERENCE, CURRENT, SCORES, title=TITLE, plots=lambda *_: "<html><head></head><body class=x></body></html>"
+        )
+    assert refused.value.asked == "Evidently's page has no <body> to put our table into."
+    assert refused.value.remedy == "Use the Evidently that pyproject.toml names."
+
+
+def _no_plots(*frames: pl.DataFrame) -> str:
+    raise AssertionError("what is refused is refused before Evidently is asked")
