@@ -100,8 +100,11 @@ def main(arguments: list[str] | None = None) -> int:
     asked = _asked(arguments)
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        sock = socket.socket(fileno=asked.fd) if asked.fd is not None else port.listening(asked.port)
-        service = _service(asked)
+        with contextlib.ExitStack() as unless_served:
+            sock = socket.socket(fileno=asked.fd) if asked.fd is not None else port.listening(asked.port)
+            unless_served.callback(sock.close)
+            service = _service(asked)
+            unless_served.pop_all()
     except Exception as error:  # a package's module may raise anything when it is imported
         told = f"{type(error).__name__}: {error}"
         print(told, file=sys.stderr)
