@@ -6,7 +6,8 @@ import pytest
 
 from flows import deliver
 from flows.building import source
-from store import blobs, ledger
+from store import blobs, clock, ledger
+from store.actions import PackageTried
 from store.errors import GateFailed, NotFound
 from store.registry import aliases, models, packages
 
@@ -62,6 +63,21 @@ def test_a_broken_contract_stops_at_test(delivered_copy, undelivered):
         deliver.run(delivered_copy, "arrival_minutes", "3.0.0", approve=True, reason="hurry")
     assert packages.deployed(delivered_copy, "arrival_minutes", "production").version == "1.0.0"
     assert ledger.rows(delivered_copy)[-1].body.passed is False
+
+
+@pytest.mark.parametrize("failed", [False, True], ids=["never tried", "failed its last trial"])
+def test_what_was_not_tried_in_test_does_not_go_to_production(delivered_copy, undelivered, failed):
+    """Nor what another delivery has tried since, and found to break a contract: whatever was approved."""
+    package, now = undelivered("2.0.0"), clock.now(delivered_copy)
+    tried = {"subject": package.pipeline, "digest": package.digest, "environment": "test", "actor": "test", "now": now}
+    for passed in (True, False) if failed else ():
+        ledger.append(delivered_copy, "package.tried", PackageTried("2.0.0", 1, passed, "One example."), **tried)
+    deliver.approval(delivered_copy, package, "hurry", now)
+    with pytest.raises(GateFailed) as refused:
+        deliver.to_production(delivered_copy, package, "hurry", now)
+    assert refused.value.asked == "arrival_minutes 2.0.0 was not tried in test."
+    assert refused.value.remedy == "Run `assay deliver arrival_minutes`."
+    assert packages.deployed(delivered_copy, "arrival_minutes", "production").version == "1.0.0"
 
 
 def test_an_unknown_version_is_named_with_those_that_exist(delivered_copy):

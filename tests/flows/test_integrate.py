@@ -1,5 +1,7 @@
 """The gate publishes what is proved and above its floor, and nothing else."""
 
+import os
+import re
 import shutil
 
 import pytest
@@ -7,8 +9,9 @@ import pytest
 from flows import integrate, runner
 from flows.building import source
 from store import blobs, ledger
-from store.errors import Conflict, GateFailed
+from store.errors import Conflict, GateFailed, Refused
 from store.registry import aliases, packages
+from tests.workspaces import WORKSPACE
 
 
 @pytest.fixture
@@ -116,6 +119,43 @@ def test_the_same_version_with_other_bytes_is_refused_with_the_way_out(delivered
     folder = edited(lambda text: text + "\n# one comment more\n")
     with pytest.raises(Conflict, match="Raise `version`"):
         integrate.run(delivered_copy, folder)
+
+
+def test_a_pipeline_of_another_contract_is_refused_by_both_names(root, tmp_path, monkeypatch):
+    """The assay on disk was replaced under a worker that runs: its child tells of a contract that the worker does not know."""
+    newer = tmp_path / "newer"
+    shutil.copytree(WORKSPACE / "flows", newer / "flows")
+    contract = newer / "flows" / "pipeline.py"
+    text = contract.read_text()
+    assert "\nCONTRACT = 1\n" in text
+    contract.write_text(text.replace("\nCONTRACT = 1\n", "\nCONTRACT = 2\n"))
+    monkeypatch.setenv("PYTHONPATH", str(newer))
+    with pytest.raises(GateFailed) as refused:
+        integrate.describe(root, runner.stage(root, source.find("arrival_minutes")))
+    assert refused.value.asked == "arrival_minutes is written for contract 2."
+    assert refused.value.exists == "This assay knows contract 1."
+    assert refused.value.remedy == "Use the assay it was written for, or move it to this contract."
+
+
+def test_a_build_that_comes_out_otherwise_the_second_time_is_refused(root, monkeypatch):
+    """SOURCE_DATE_EPOCH, by which the builder dates a wheel, is set while the second one is built, as another thread may do."""
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    builds = []
+
+    class Disturbed(source.WheelBuilder):
+        def build(self, **given):
+            builds.append(given)
+            if len(builds) == 2:
+                monkeypatch.setitem(os.environ, "SOURCE_DATE_EPOCH", "1000000000")
+            return super().build(**given)
+
+    monkeypatch.setattr(source, "WheelBuilder", Disturbed)
+    with pytest.raises(Refused) as refused:
+        integrate.build(runner.stage(root, source.find("arrival_minutes")), {"version": "1.0.0"})
+    assert refused.value.asked == "Two builds of arrival_minutes differ."
+    assert re.fullmatch(r"[0-9a-f]{8} and [0-9a-f]{8}\.", refused.value.exists)
+    assert refused.value.remedy == "Report it: a build must be reproducible."
+    assert len(builds) == 2
 
 
 def running(root):

@@ -10,7 +10,7 @@ import pytest
 
 from flows import train
 from store import ledger
-from store.errors import AssayError, NotFound
+from store.errors import AssayError, Conflict, NotFound
 from store.features import snapshot
 from store.registry import dues, models, packages
 from tests.worlds import CLAIMS, NOW
@@ -45,6 +45,19 @@ def test_a_due_is_claimed_worked_for_and_closed_with_a_reasoned_decision(deliver
     assert models.champion(delivered_copy, "arrival_minutes", "production") == before
     judged = ledger.find(delivered_copy, action="model.judged")[-1].body
     assert judged.difference == 0
+
+
+def test_by_hand_nothing_begins_while_a_living_run_has_the_due(delivered_copy):
+    """Somebody's own word opens no second one beside it: which one it is, and what can be done."""
+    due = opened(delivered_copy)
+    dues.claim(delivered_copy, due.id, run="another run", actor="test", by="automation", now=NOW)
+    head = ledger.head(delivered_copy)
+    with pytest.raises(Conflict) as refused:
+        train.run(delivered_copy, "arrival_minutes", reason="impatience")
+    assert refused.value.asked == "arrival_minutes cannot be retrained by hand now."
+    assert due.id[:8] in refused.value.exists
+    assert refused.value.remedy == "Train that due (`--due`), or wait for its end."
+    assert ledger.head(delivered_copy) == head
 
 
 def test_a_repeated_or_forged_event_trains_nothing(delivered_copy):
