@@ -32,7 +32,9 @@ def test_what_a_pipeline_raises_is_a_failure_with_its_reason(clean):
     def raising(read, window):
         raise KeyError("no such shop")
 
+    derived = {"mood": dataclasses.replace(shop.MOODS, derive=raising)}
     world = clean.planted(dataclasses.replace(shop.PIPELINE, dataset=raising))
+    world = dataclasses.replace(world, catalog=dataclasses.replace(world.catalog, derived=derived))
     for check in CHECKS:
         finding = judge(check, world)
         assert finding.verdict is Verdict.FAIL

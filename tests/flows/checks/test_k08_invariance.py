@@ -30,12 +30,11 @@ def _with_moods(world, derive):
 
 
 class SinglePrecision(LogisticRegression):
-    """Computes in single precision, as networks do."""
+    """Computes in single precision, as networks do: the last bit depends on how many rows are multiplied at once."""
 
     def predict_proba(self, data):
-        weights, numbers = self.coef_.astype(np.float32).T, np.asarray(data, dtype=np.float32)
-        positive = 1 / (1 + np.exp(-(numbers @ weights)[:, 0]))
-        return np.stack([1 - positive, positive], axis=1)
+        found = super().predict_proba(data).astype(np.float32)
+        return found * np.float32(1 + 1.2e-7 * (len(found) > 100))
 
 
 class BatchNorm(LogisticRegression):
@@ -136,6 +135,21 @@ def test_an_input_that_is_computed_of_other_rows_is_seen(clean, size):
     assert finding.sentence.startswith("prepare gives other inputs to the same row")
 
 
+def test_an_outlier_that_moves_a_limit_is_seen_though_it_is_one_row_of_many(clean):
+    one = clean.spine["order_id"][2]
+    orders = clean.facts["orders"].with_columns(
+        pl.when(pl.col("order_id") == one).then(40.0).otherwise("size").alias("size")
+    )
+    world = dataclasses.replace(clean, facts={**clean.facts, "orders": orders})
+    limit = pl.col("size").mean() + 3.5 * pl.col("size").std()
+    finding = _finding(
+        world, prepare=lambda rows: shop.prepare(rows).with_columns(pl.col("size").clip(upper_bound=limit))
+    )
+
+    assert finding.verdict is Verdict.FAIL
+    assert finding.numbers["apart"] <= 2
+
+
 def test_rows_that_prepare_drops_in_some_company_are_seen(clean):
     finding = _finding(
         clean,
@@ -181,6 +195,17 @@ def test_a_shop_that_is_there_because_another_tick_asks_about_it_is_seen(clean):
     finding = _with_moods(dataclasses.replace(clean, facts=facts), dense)
 
     assert finding.verdict is Verdict.FAIL
+    assert finding.sentence.startswith("mood derives otherwise for the same tick")
+
+
+def test_a_tick_that_is_left_out_because_another_is_asked_for_is_seen(clean):
+    def best_day(read, ticks):
+        return shop.moods(read, ticks).sort("mean_1d").unique("shop", keep="last")
+
+    finding = _with_moods(clean, best_day)
+
+    assert finding.verdict is Verdict.FAIL
+    assert finding.sentence.startswith("mood derives otherwise for the same tick")
 
 
 def test_a_model_that_says_the_same_of_everybody_shows_nothing(clean):
