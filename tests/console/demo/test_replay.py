@@ -45,12 +45,12 @@ def test_a_service_that_is_not_there_is_said_with_its_address(replayer):
 def test_a_refusal_is_said_with_the_answer_and_counted(replayer):
     """Another program has the service's port; no prediction is counted."""
     with HTTPServer(("127.0.0.1", 0), Quiet) as other:
-        thread = threading.Thread(target=other.serve_forever)
-        thread.start()
-        with replayer(other.server_port) as one, pytest.raises(Unreachable) as refused:
-            one.ask()
-        other.shutdown()
-        thread.join()
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        try:
+            with replayer(other.server_port) as one, pytest.raises(Unreachable) as refused:
+                one.ask()
+        finally:
+            other.shutdown()
     assert refused.value.asked == "The service answered 501 to predict."
     assert "Unsupported method" in refused.value.exists
     assert refused.value.remedy == "Look into its log."
