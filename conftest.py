@@ -49,11 +49,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A run of the whole suite fails where an error of ``docs/errors.md`` was triggered by no test."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["errors"] = sorted(_reached)
-    elif exitstatus == 0 and _whole(session.config):
-        missed = errors.missed(_reached)
-        if missed:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            print("\nNo test triggers these errors:", *missed, sep="\n  ")
+    elif _whole(session.config) and (missed := errors.missed(_reached)):
+        session.exitstatus = exitstatus or pytest.ExitCode.TESTS_FAILED
+        print("\nNo test triggers these errors:", *missed, sep="\n  ")
 
 
 def _whole(config: pytest.Config) -> bool:

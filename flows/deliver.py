@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from prefect import flow
 
+from flows import certificate
 from flows.building import publish
 from flows.orchestration import actor, emit, markdown, say, step
 from flows.serving import supervisor
@@ -41,6 +42,7 @@ class Delivered:
 def run(root: Root, pipeline: str, version: str = "", *, approve: bool = False, reason: str = "") -> Delivered:
     """Deliver a package to test, try it, and, approved, to production. ``approve`` is the caller's own word for it."""
     now, package = clock.now(root), packages.get(root, pipeline, version)
+    certificate.require(root, package)
     to_test(root, package, now)
     tried = try_contract(root, package, now)
     if approve:
@@ -57,6 +59,7 @@ def run(root: Root, pipeline: str, version: str = "", *, approve: bool = False, 
 def would(root: Root, pipeline: str, version: str = "", *, reason: str = "") -> list[dict[str, Any]]:
     """The alias moves that a delivery of this package would write if its trial passed and it were approved; nothing is written."""
     now, package = clock.now(root), packages.get(root, pipeline, version)
+    certificate.require(root, package)
     planned = [("test", TO_TEST), ("production", reason or "approved on delivery")]
     rows = [row for environment, why in planned if (row := _deploy(root, package, environment, why, now, dry_run=True))]
     return [

@@ -15,7 +15,8 @@ from typing import Any
 import polars as pl
 from prefect import flow
 
-from flows import runner
+from flows import certificate, runner
+from flows import prove as proving
 from flows.building import source
 from flows.deciding.performance import Interval, single
 from flows.orchestration import actor, emit, markdown, say, step, table
@@ -87,9 +88,7 @@ def published(root: Root, code: Code, manifest: dict[str, Any]) -> Package | Non
 @step
 def prove(root: Root, code: Code, now: datetime) -> dict[str, Any]:
     """Checks on the pipeline, and the planted faults that prove the checks."""
-    with tempfile.TemporaryDirectory(prefix="assay-prove-") as scratch:
-        job = {"what": "prove", "root": str(root.path), "now": now.isoformat(), "folder": scratch}
-        found = runner.run(code, "flows.checks", job, progress=say)
+    found = proving.proved(root, code, now)
     rows = [
         {
             "code": one["code"],
@@ -117,22 +116,7 @@ def prove(root: Root, code: Code, now: datetime) -> dict[str, Any]:
 @step
 def refuse_unproved(root: Root, code: Code, manifest: dict[str, Any], proved: dict[str, Any], now: datetime) -> None:
     """GateFailed when a check failed or saw nothing, or a planted fault survived."""
-    failed = [
-        f"{one['code']} {one['verdict']}: {one['sentence']}"
-        for one in proved["checks"]
-        if one["verdict"] in ("FAIL", "VACUOUS")
-    ]
-    failed += [
-        f"{one['code']} survived {one['check']}: {one['sentence']}"
-        for one in proved["faults"]
-        if one["killed"] is False
-    ]
-    killers = {one["check"] for one in proved["faults"] if one["killed"]}
-    failed += [
-        f"{one['code']} passed, but no planted fault proved that it can fail."
-        for one in proved["checks"]
-        if one["verdict"] == "PASS" and one["code"] not in killers
-    ]
+    failed = certificate.unproved(proved)
     if failed:
         refuse(
             root, code, manifest, proved, failed, "Mend the pipeline where the check points, and integrate again.", now
@@ -194,7 +178,7 @@ def publish(
     root: Root, code: Code, folder: Path, manifest: dict[str, Any], proved: dict[str, Any], trained: dict[str, Any],
     interval: Interval, wheel: bytes, scratch: Path, now: datetime,
 ) -> Package:  # fmt: skip
-    """The package with all that speaks for it: evidence, manifest, the gate's model, commit and tree, pinned feature groups."""
+    """The package with all that speaks for it: certificate, manifest, the gate's model, commit and tree, pinned feature groups."""
     data, digest = (scratch / "model.skops").read_bytes(), blobs.digest(wheel)
     report = blobs.put_json(root, {**trained, "interval": interval.to_dict(), "calibration": None})
     parts = trained["parts"]
@@ -217,6 +201,7 @@ def publish(
         evidence=blobs.put_json(root, evidence), manifest=blobs.put_json(root, manifest), gate_model=blobs.put(root, data),
         groups={use["group"]: known[use["group"]].version for use in manifest["features"]}, metric=manifest["metric"],
         value=interval.estimate,
+        certificate=certificate.issue(root, code.pipeline, manifest["version"], wheel, code.tree, proved, now),
     )  # fmt: skip
     return packages.publish(root, code.pipeline, wheel, body, actor=actor(), now=now)
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows import certificate
 from flows.building import source
 from store import blobs, errors
 from store.errors import AssayError, GateFailed, InvalidInput, Refused
@@ -57,7 +58,11 @@ def stage(root: Root, folder: Path) -> Code:
 
 
 def unpacked(root: Root, package: Package) -> Code:
-    """A published package, verified and unpacked under the cache, named by its wheel's digest."""
+    """A published package, verified and unpacked under the cache, named by its wheel's digest.
+
+    Refused without a certificate that speaks for these very bytes: every way to train, score, try or serve a package leads through here.
+    """
+    certificate.require(root, package)
     data = blobs.get(root, package.digest)
     path = _cached(
         root.cache / "packages" / package.digest, lambda target: source.unpack(data, package.pipeline, target)
@@ -81,7 +86,7 @@ def run(
 ) -> dict[str, Any]:  # fmt: skip
     """Run ``python -m module job.json`` with the code active, and return what it left in ``result.json``.
 
-    ``progress`` hears what each step is called, ``detail`` what came of it, where it tells.
+    ``progress`` hears what each step is called; ``detail``, if given, what came of those that tell it.
 
     The child's own errors come back as they were raised; a crash, a hang or a silent end is a GateFailed with its last words.
     The child has no standard input, and is ended with every process it started (they may hold its output open): at its timeout, and
@@ -157,10 +162,10 @@ def _relay(line: str, last: deque[str], progress: Progress | None, detail: Detai
         if line:
             last.append(line[:500])
         return
-    if progress:
-        progress(str(told["step"]))
     if detail and "detail" in told:
         detail(told["detail"])
+    elif progress:
+        progress(str(told["step"]))
 
 
 def _step(line: str) -> dict[str, Any] | None:

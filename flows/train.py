@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 from prefect import flow
 
-from flows import runner
+from flows import certificate, runner
 from flows.deciding import drift, performance, promotion
 from flows.deciding import due as deciding
 from flows.orchestration import actor, emit, link, markdown, progress, run_id, say, sentence, started_by, step
@@ -55,6 +55,7 @@ def run(
     """Train a pipeline's delivered package once, for one due, and decide who serves."""
     now, run = clock.now(root), run_id() or uuid.uuid4().hex
     package = packages.deployed(root, pipeline, environment)
+    certificate.require(root, package)
     try:
         claimed = claim(root, package, environment, due, run, reason, now)
     except (Conflict, NotFound) as refusal:
@@ -83,13 +84,57 @@ def run(
     return Trained(decided.outcome, end.sentence, model.digest, claimed.id)
 
 
+def would(
+    root: Root, pipeline: str, environment: str = "production", *, due: str | None = None, reason: str = ""
+) -> Row:
+    """The first row a training would write: its claim of the due, or the due it would open. Nothing is written.
+
+    Whether it moves the champion, and to which model, is known only when that model was trained and judged.
+    """
+    now, package = clock.now(root), packages.deployed(root, pipeline, environment)
+    waiting = dues.waiting(root, pipeline, environment)
+    if due is None and waiting is None:
+        return open_by_hand(root, package, environment, reason, now, dry_run=True).opened
+    asked = due or (waiting.id if waiting else "")
+    claimed = dues.claim(
+        root, asked, run="this one", actor=actor(), by=started_by(), now=now, reason=reason, dry_run=True
+    )
+    assert claimed.claimed is not None
+    return claimed.claimed
+
+
 @step
 def claim(root: Root, package: Package, environment: str, due: str | None, run: str, reason: str, now: datetime) -> Due:
     """The due this run works for: the given one, the one that waits for somebody, or one opened by hand."""
     if due is None:
         waiting = dues.waiting(root, package.pipeline, environment)
-        due = waiting.id if waiting else _opened_by_hand(root, package, environment, reason, now)
+        due = waiting.id if waiting else open_by_hand(root, package, environment, reason, now).id
     return dues.claim(root, due, run=run, actor=actor(), by=started_by(), now=now, reason=reason)
+
+
+def open_by_hand(
+    root: Root, package: Package, environment: str, reason: str, now: datetime, *, dry_run: bool = False
+) -> Due:
+    """A due of somebody's own, through the same decision as the monitor's. Conflict when that says no."""
+    champion = models.champion(root, package.pipeline, environment)
+    digest = None if champion is None else champion.digest
+    pending = dues.pending(root, package.pipeline, environment)
+    decision = deciding.decide(
+        pipeline=package.pipeline, environment=environment, champion=digest, window_end=now, drifted=[], fallen=[],
+        trigger=Trigger.of(package.manifest(root)), open_due=pending.id if pending else None, by_hand=True,
+    )  # fmt: skip
+    if not decision.open or decision.due is None:
+        raise Conflict(
+            f"{package.pipeline} cannot be retrained by hand now.",
+            decision.why,
+            "Train that due (`--due`), or wait for its end.",
+        )
+    due = f"{decision.due[:48]}{uuid.uuid4().hex[:16]}"
+    sentences = [f"{one.sentence} {reason}".strip() for one in decision.reasons]
+    return dues.open_due(
+        root, due, pipeline=package.pipeline, environment=environment, kinds=[one.kind for one in decision.reasons],
+        reasons=sentences, window_end=now, champion=digest, actor=actor(), now=now, dry_run=dry_run,
+    )  # fmt: skip
 
 
 def promoted_for(root: Root, due: Due) -> Row | None:
@@ -283,29 +328,6 @@ def closing(root: Root, due: Due, run: str, now: datetime) -> Iterator[_End]:
         raise
     finally:
         dues.close(root, due.id, run=run, by=started_by(), actor=actor(), now=now, **asdict(end))
-
-
-def _opened_by_hand(root: Root, package: Package, environment: str, reason: str, now: datetime) -> str:
-    champion = models.champion(root, package.pipeline, environment)
-    digest = None if champion is None else champion.digest
-    pending = dues.pending(root, package.pipeline, environment)
-    decision = deciding.decide(
-        pipeline=package.pipeline, environment=environment, champion=digest, window_end=now, drifted=[], fallen=[],
-        trigger=Trigger.of(package.manifest(root)), open_due=pending.id if pending else None, by_hand=True,
-    )  # fmt: skip
-    if not decision.open or decision.due is None:
-        raise Conflict(
-            f"{package.pipeline} cannot be retrained by hand now.",
-            decision.why,
-            "Train that due (`--due`), or wait for its end.",
-        )
-    due = f"{decision.due[:48]}{uuid.uuid4().hex[:16]}"
-    sentences = [f"{one.sentence} {reason}".strip() for one in decision.reasons]
-    dues.open_due(
-        root, due, pipeline=package.pipeline, environment=environment, kinds=[one.kind for one in decision.reasons],
-        reasons=sentences, window_end=now, champion=digest, actor=actor(), now=now,
-    )  # fmt: skip
-    return due
 
 
 def _measured(measure: Any) -> performance.Interval | None:

@@ -55,7 +55,8 @@ class PackagePublished:
     """A package's bytes (the row's digest is the wheel's) and everything that speaks for them.
 
     ``evidence`` and ``manifest`` are JSON blobs: what proved it, and the contract's declarations. ``groups`` pins the
-    feature groups' versions. ``gate_model`` is the model blob that reached the floor.
+    feature groups' versions. ``gate_model`` is the model blob that reached the floor. ``certificate`` is the JSON blob that says what
+    proved these bytes (``flows.certificate``); empty in rows older than certificates.
     """
 
     version: str
@@ -69,6 +70,7 @@ class PackagePublished:
     groups: dict[str, int]
     metric: str
     value: float
+    certificate: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from console.cli import flows, moves, operations, records
+from console.cli import flows, moves, operations, proving, records
 from console.cli.output import err
 from console.version import VERSION
 from store.errors import AssayError
@@ -31,9 +31,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (flows, moves, records, operations):
+for part in (proving, flows, moves, records, operations):
     app.registered_commands += part.app.registered_commands
 app.add_typer(records.ledger, name="ledger")
+app.add_typer(proving.certificates, name="certificate")
 
 
 @app.callback(invoke_without_command=True)

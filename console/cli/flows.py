@@ -5,7 +5,6 @@ Both ways write the same rows to the ledger. On a schedule, by an automation or 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ import httpx
 import typer
 
 from console.cli import modules
-from console.cli.output import DryRun, Environment, Format, Output, Pipeline, Reason, one, rows, time
+from console.cli.output import DryRun, Environment, Format, Output, Pipeline, Reason, drafted, one, rows, time
 from store.errors import Unreachable
 from store.layout import Root
 
@@ -23,7 +22,7 @@ app = typer.Typer()
 def ran(name: str, **parameters: Any) -> Any:
     """What a flow returns. Unreachable when PREFECT_API_URL is set and nobody answers there: nothing was begun."""
     flow = getattr(modules.flow(name), name)
-    url = os.environ.get("PREFECT_API_URL", "")
+    url = modules.prefect_url()
     if not url:
         return flow.fn(**parameters)
     try:
@@ -101,9 +100,16 @@ def train(
     environment: Environment = "production",
     due: Annotated[str | None, typer.Option(help="The due to work for; without it, one is opened by hand.")] = None,
     reason: Reason = "",
+    dry_run: DryRun = False,
     output: Output = Format.TEXT,
 ) -> None:
-    """Retrain the delivered package; champion against challenger."""
+    """Retrain the delivered package; champion against challenger.
+
+    A dry run prints the first row; who would serve is known only after a training.
+    """
+    if dry_run:
+        one(drafted(modules.flow("train").would(Root.open(), pipeline, environment, due=due, reason=reason)), output)
+        return
     found = ran("train", pipeline=pipeline, environment=environment, due=due, reason=reason)
     one(found, output, f"{found['outcome']}: {found['sentence']}")
 

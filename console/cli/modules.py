@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 
@@ -14,6 +15,11 @@ def load(name: str) -> Any:
 def flow(name: str) -> Any:
     """A module of ``flows``, imported now."""
     return load(f"flows.{name}")
+
+
+def prefect_url() -> str:
+    """Where Prefect's API is, empty where flows run as plain calls."""
+    return os.environ.get("PREFECT_API_URL", "")
 
 
 def actor() -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from console.cli import modules
-from console.cli.output import DryRun, Environment, Format, Output, Pipeline, Reason, Yes, confirm, one
+from console.cli.output import DryRun, Environment, Format, Output, Pipeline, Reason, Yes, confirm, drafted, one
 from store import clock
 from store.errors import InvalidInput, NotFound
 from store.layout import Root
@@ -81,12 +80,3 @@ def made(move: Callable[..., Row], question: Callable[[Row], str], *, dry_run: b
         return would
     confirm(question(would), yes=yes)
     return move()
-
-
-def drafted(row: Row) -> dict[str, Any]:
-    """A row as it stands, or would stand, in the ledger."""
-    fields = {
-        name: getattr(row, name)
-        for name in ("seq", "store_time", "actor", "action", "subject", "environment", "digest")
-    }
-    return fields | asdict(row.body) | {"reason": row.reason}

@@ -6,6 +6,7 @@ import enum
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from rich.table import Table
 from store import clock
 from store.errors import InvalidInput
 from store.layout import Root
+from store.ledger import Row
 
 err = Console(stderr=True, highlight=False)
 SHORT = 8
@@ -63,6 +65,15 @@ def one(found: Mapping[str, Any], output: Format, sentence: str = "") -> None:
             lines = value if isinstance(value, list) else [value]
             for number, line in enumerate(lines or [None]):
                 print(f"{'' if number else name:{wide}}  {_told(line)}".rstrip())
+
+
+def drafted(row: Row) -> dict[str, Any]:
+    """A row as it stands, or would stand, in the ledger."""
+    fields = {
+        name: getattr(row, name)
+        for name in ("seq", "store_time", "actor", "action", "subject", "environment", "digest")
+    }
+    return fields | asdict(row.body) | {"reason": row.reason}
 
 
 def time(text: str | None, option: str) -> datetime | None:

@@ -15,15 +15,16 @@ from flows.building.job import Job, main, step
 from flows.checks import proving
 from flows.checks.check import Finding
 from flows.checks.crew import Crew
+from flows.checks.elsewhere import Neighbour
 from flows.checks.proving import Killed
-from flows.checks.world import World, newest
-from flows.pipeline import Pipeline
+from flows.checks.world import World, newest, sliced
+from flows.pipeline import Pipeline, Window
 from store.layout import Root
 
 
 def prove(pipeline: Pipeline, job: Job) -> Job:
     """Run the checks (``job["checks"]``, or all) on the newest slice of ``job["root"]`` as of ``job["now"]``, then the
-    faults (``job["faults"]``, or all of these checks; none with ``job["fast"]``).
+    faults (``job["faults"]`` with the checks that must kill them, or all of these checks; none with ``job["fast"]``).
 
     Each verdict is told as it comes, as a step. Scratch roots are made below ``job["folder"]`` and deleted. One thread a process: on a few
     thousand rows more of them only wait for each other (measured: twenty times slower on two busy cores), and sums come out
@@ -33,23 +34,34 @@ def prove(pipeline: Pipeline, job: Job) -> Job:
     folder = Path(job["folder"])
     checks = proving.chosen(job.get("checks"))
     faults = [] if job.get("fast") else proving.planting(job.get("faults"), checks)
+    if job.get("faults"):
+        checks = [check for check in checks if check.code in {fault.check for fault in faults}]
     with threadpool_limits(1):
         step("the newest slice of the store")
         world = newest(root, catalog.load(), pipeline, now, within=folder)
         build(world)
         sliced = time.monotonic() - begun
         step(f"{len(checks)} checks on {world.rows.height:,} rows")
-        with Crew(world, folder, workers=len(os.sched_getaffinity(0))) as crew:
-            found = proving.findings(crew, checks, told)
-            killed = proving.killed(crew, found, faults, told)
+        with Neighbour() as next_door:
+            world, cores = world.but(neighbour=next_door.address), len(os.sched_getaffinity(0))
+            with Crew(world, folder, workers=cores) as crew:
+                found = proving.findings(crew, checks, told)
+                killed = proving.killed(crew, found, faults, told)
     return {
         "window": world.window.to_dict(),
         "rows": world.rows.height,
+        "content": world.content,
         "checks": [finding.to_dict() for finding in found],
         "faults": [fault.to_dict() for fault in killed],
         "seconds": round(time.monotonic() - begun, 2),
         "seconds_slice": round(sliced, 2),
     }
+
+
+def content(pipeline: Pipeline, job: Job) -> Job:
+    """The digest of the facts of ``job["window"]``, read again from ``job["root"]``."""
+    world = sliced(Root.open(job["root"]), catalog.load(), pipeline, Window.from_dict(job["window"]))
+    return {"content": world.content}
 
 
 def build(world: World) -> None:
@@ -65,4 +77,4 @@ def told(one: Finding | Killed) -> None:
 
 
 if __name__ == "__main__":
-    main({"prove": prove})
+    main({"prove": prove, "content": content})

@@ -10,7 +10,6 @@ The world travels once, as a file, with what was built of it (spine, rows, train
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import multiprocessing
 import os
 import pickle
@@ -176,17 +175,10 @@ def _work(
         trial.processor(budget.cpu_seconds)
         world: World = pickle.loads(shared.read_bytes())
         work: Work = pickle.loads((folder / "work").read_bytes())
-        given = work(_moved(world, folder))
+        given = work(world.but(within=folder))
     half = folder / "half"
     half.write_bytes(cloudpickle.dumps(given))
     half.rename(folder / "answer")
-
-
-def _moved(world: World, folder: Path) -> World:
-    """The world, whose scratch roots are made in ``folder``, with everything that was built of it."""
-    moved = dataclasses.replace(world, within=folder)
-    moved.__dict__.update({name: value for name, value in world.__dict__.items() if name not in vars(moved)})
-    return moved
 
 
 def _end_with_parent(lifeline: Connection) -> None:

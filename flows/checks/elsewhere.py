@@ -2,13 +2,20 @@
 
 The world travels by cloudpickle, which carries what a user or a fault has made of functions and classes of its own. What ``World.planted``
 took over from another world goes with it; all else is built there anew.
+
+The other interpreter (``python -m flows.checks.elsewhere``) imports once and answers each question in a fork of itself, so a proving of
+many faults pays for one import.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pickle
+import select
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,7 +36,7 @@ from flows.checks.world import World
 from store import blobs
 from store.errors import GateFailed
 
-SECONDS = 300.0
+SECONDS = 300
 ZONES, HASH_SEED, SEED = ("Asia/Kathmandu", "America/St_Johns"), "4711", 1
 """Where and how the other process lives: in the first zone that is not this process's (+05:45, or -03:30), with another order of sets and
 other global seeds."""
@@ -41,44 +48,70 @@ Print = dict[str, str]
 """A digest of each: rows, parts, parameters, trials, predictions."""
 
 
+class Neighbour:
+    """The other interpreter. Use as a context; ``address`` is what a ``World.neighbour`` may hold, in any process."""
+
+    def __enter__(self) -> Neighbour:
+        self.folder = tempfile.TemporaryDirectory(prefix="assay-next-")  # a socket's path has 107 characters at most
+        self.address = Path(self.folder.name) / "door"
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONHASHSEED": HASH_SEED, "TZ": _zone(),
+        }  # fmt: skip
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "flows.checks.elsewhere", str(self.address)], cwd=self.folder.name, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.folder.cleanup()
+
+
 def here(world: World) -> Print:
     """What the world comes to in this process."""
     return _print(world, world.rows, world.trained)
 
 
-def elsewhere(world: World, seconds: float = SECONDS) -> Print:
-    """What it comes to in another process. GateFailed with its last words when that does not end well."""
+def elsewhere(world: World, seconds: int = SECONDS) -> Print:
+    """What it comes to in another process: the world's neighbour, or one made for it. GateFailed when that does not end well."""
+    if world.neighbour is None:
+        with Neighbour() as neighbour:
+            return elsewhere(world.but(neighbour=neighbour.address), seconds)
     with tempfile.TemporaryDirectory(prefix="assay-elsewhere-", dir=world.within) as folder:
         question, answer = Path(folder) / "world", Path(folder) / "print"
         question.write_bytes(cloudpickle.dumps(_bare(world)))
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONHASHSEED": HASH_SEED, "TZ": _zone(),
-        }  # fmt: skip
-        command = [sys.executable, "-m", "flows.checks.elsewhere", str(question), str(answer)]
-        try:
-            done = subprocess.run(
-                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                errors="replace", timeout=seconds,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            raise GateFailed(
-                f"{world.pipeline.name} did not end in another process within {seconds:g} s.", "", "Make it faster."
-            ) from error
+        _ask(world.neighbour, folder, seconds)
         if not answer.exists():
-            last = done.stderr.strip().splitlines()[-1:] or ["no word"]
-            raise _lost(world, f"code {done.returncode}, {last[0][:300]}")
+            raise GateFailed(
+                f"{world.pipeline.name} does not come to its end in another process.",
+                f"It was given {seconds} s there; it hung, or ended the process.",
+                "Make it faster, or let it depend on nothing but its own folder and the store.",
+            )
         found: Print | str = pickle.loads(answer.read_bytes())
         if isinstance(found, str):
-            raise _lost(world, found)
+            raise GateFailed(
+                f"{world.pipeline.name} does not run in another process.",
+                f"There it raised {found}.",
+                "Let it depend on nothing but its own folder and the store.",
+            )
         return found
 
 
-def _lost(world: World, why: str) -> GateFailed:
-    return GateFailed(
-        f"{world.pipeline.name} does not run in another process.",
-        f"There it ended with {why}.",
-        "Let it depend on nothing but its own folder and the store.",
-    )
+def _ask(address: Path, folder: str, seconds: int) -> None:
+    """Have the question in a folder answered there. Returns when it is, or when nobody is there to answer it any more."""
+    with socket.socket(socket.AF_UNIX) as asked:
+        while True:
+            try:
+                asked.connect(str(address))
+                break
+            except (FileNotFoundError, ConnectionRefusedError):  # it is still importing
+                if not address.parent.is_dir():
+                    return
+                select.select([], [], [], 0.05)
+        asked.sendall(f"{seconds} {folder}\n".encode())
+        asked.recv(1)
 
 
 def _zone() -> str:
@@ -88,7 +121,7 @@ def _zone() -> str:
 
 def _bare(world: World) -> World:
     """The world without what was built of it here, but with what it was given."""
-    bare = dataclasses.replace(world, within=None)
+    bare = dataclasses.replace(world, within=None, neighbour=None)
     bare.__dict__.update({stage: world.__dict__[stage] for stage in TAKEN if stage in world.given})
     return bare
 
@@ -123,16 +156,40 @@ def _digest(frame: pl.DataFrame) -> str:
     return blobs.digest(frame.write_ndjson().encode())
 
 
-def main(question: Path, answer: Path) -> None:
-    """In the other process: build, train, and leave the print."""
+def answered(folder: Path) -> None:
+    """In a fork of the other process: build, train, and leave the print, or what was raised."""
     try:
-        world: World = pickle.loads(question.read_bytes())
+        world: World = pickle.loads((folder / "world").read_bytes())
         with threadpool_limits(1):
             found: Print | str = _print(world, world.rows, train(world.pipeline, world.rows, seed=SEED))
     except Exception as error:  # whatever a user's code raises is told, not lost
         found = f"{type(error).__name__}: {error}"
-    answer.write_bytes(pickle.dumps(found))
+    half = folder / "half"
+    half.write_bytes(pickle.dumps(found))
+    half.rename(folder / "print")
+
+
+def main(address: Path) -> None:
+    """Answer questions, each in a fork with a limit on its seconds, until standard input ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(address))
+        door.listen()
+        while True:
+            ready, _, _ = select.select([door, sys.stdin], [], [])
+            if sys.stdin in ready:
+                return
+            asking, _ = door.accept()
+            if os.fork() == 0:
+                door.close()
+                with contextlib.suppress(BaseException), asking:
+                    seconds, _, folder = asking.makefile().readline().rstrip("\n").partition(" ")
+                    signal.alarm(int(seconds))
+                    os.chdir(folder)
+                    answered(Path(folder))
+                os._exit(0)
+            asking.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]))

@@ -37,6 +37,7 @@ import polars as pl
 from flows.building import tune
 from flows.checks.check import Check, Seen
 from flows.checks.learned import learned
+from flows.checks.training import parted
 from flows.checks.world import World
 from flows.pipeline import Metric, Pipeline, Search, TimeSplit, Tuned
 
@@ -56,21 +57,21 @@ def look(world: World) -> Seen:
     if lost := list(_never_passed(pipeline)):
         said = f"No value of {', '.join(lost)} makes another estimator: it is never passed on."
         return Seen(said, failed=True, numbers={"never_passed": len(lost)})
-    tuned = world.trained.tuned
-    if wrong := _not_the_best(pipeline.metric, tuned):
-        return Seen(f"In the training at hand {wrong}.", failed=True, numbers={"trials": len(tuned.trials)})
     stage = Stage.of(world)
     runs = list(_scripted(stage))
+    numbers = {"scripts": len(runs) if runs[0].tried else 0, "tries": sum(len(run.tried) for run in runs)}
+    if wrong := next((f"{run.title}: {found}." for run in runs if (found := run.wrong(stage))), ""):
+        return Seen(wrong, failed=True, numbers=numbers)
+    if runs[0].tried and (untried := _untried(stage, runs)):
+        said = f"{len(untried)} values of the space were tried in no script, such as {untried[0][0]}={untried[0][1]!r}."
+        return Seen(said, failed=True, numbers=numbers | {"untried": len(untried)})
+    tuned = world.trained.tuned
+    if wrong := _not_the_best(pipeline.metric, tuned):
+        return Seen(f"In the training at hand {wrong}.", failed=True, numbers=numbers)
     if not runs[0].tried:
         values = {trial["value"] for trial in tuned.trials}
         said = "The search asks no metric of the contract; its choice is the best of the trials it stored"
-        return Seen(f"{said}, of {len(values)} values.", float(len(values) - 1), {"scripts": 0})
-    numbers = {"scripts": len(runs), "tries": sum(len(run.tried) for run in runs)}
-    if wrong := next((f"{run.title}: {found}." for run in runs if (found := run.wrong(stage))), ""):
-        return Seen(wrong, failed=True, numbers=numbers)
-    if untried := _untried(stage, runs):
-        said = f"{len(untried)} values of the space were tried in no script, such as {untried[0][0]}={untried[0][1]!r}."
-        return Seen(said, failed=True, numbers=numbers | {"untried": len(untried)})
+        return Seen(f"{said}, of {len(values)} values.", float(len(values) - 1), numbers)
     chosen = len({_name(run.tuned.parameters) for run in runs if run.tuned})
     said = f"In {len(runs)} scripts with {numbers['tries']:,} tries it chose the best each time, {chosen} different ones in all."
     return Seen(said, float(chosen - 1), numbers | {"chosen": chosen})
@@ -216,10 +217,8 @@ class Stage:
     @classmethod
     def of(cls, world: World) -> Stage:
         """The newest training and validation rows, numbered in a numeric column of the model's, or in the first."""
-        parts = [
-            part.filter(pl.col("label").is_not_null()).tail(ROWS)
-            for part in (world.trained.train, world.trained.validation)
-        ]
+        train, validation, _ = parted(world.pipeline, world.rows)
+        parts = [part.filter(pl.col("label").is_not_null()).tail(ROWS) for part in (train, validation)]
         numeric = [name for name in world.pipeline.columns if parts[0].schema[name].is_numeric()]
         mark = (numeric or list(world.pipeline.columns))[0]
         numbers = [

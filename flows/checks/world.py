@@ -23,7 +23,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 
 from flows.building import artifact, assemble, publish, split
@@ -33,6 +35,7 @@ from flows.checks import rewrite
 from flows.checks.futures import Futures
 from flows.checks.training import Trained, train
 from flows.pipeline import Group, Pipeline, Read, TimeSplit, Window
+from store import blobs
 from store.errors import InvalidInput, NotFound
 from store.features import write
 from store.features.group import EVENT_TIME, KNOWN_TIME
@@ -78,7 +81,8 @@ class World:
     ``catalog`` holds only the groups the pipeline uses. ``facts``: a group's rows as ``read`` gives them.
     ``published``: from when derived groups are published. ``asked``: the groups its dataset reads. ``share`` of the
     spine is kept in ``rows``. ``door``: what the write door makes of the facts; a fault can stand there. ``within``:
-    where scratch roots are made (default: the system's temporary folder).
+    where scratch roots are made (default: the system's temporary folder). ``neighbour``: where another process answers
+    (see ``elsewhere``; default: one is started when it is asked).
     """
 
     pipeline: Pipeline
@@ -90,6 +94,7 @@ class World:
     share: float = 1.0
     door: Change = as_given
     within: Path | None = None
+    neighbour: Path | None = None
 
     @cached_property
     def scratch(self) -> Scratch:
@@ -125,6 +130,19 @@ class World:
         columns = list(dict.fromkeys((*self.key, *pipeline.slices, "label")))
         prediction = pl.Series("prediction", predict(pipeline, model, matrix(pipeline, trained.test)), dtype=pl.Float64)
         return trained.test.select(columns).with_columns(prediction)
+
+    @property
+    def content(self) -> str:
+        """A digest of the facts that were known by the window's end, whatever their order: what a certificate was issued on."""
+        found = {}
+        for name, rows in self.facts.items():
+            group = self.catalog.facts[name].group
+            known = rows.filter(pl.col(KNOWN_TIME) <= self.window.end)
+            hashes = (
+                write.row_hash(known, [*group.keys, EVENT_TIME, KNOWN_TIME, *group.values]).to_numpy().view(np.uint64)
+            )
+            found[name] = [known.height, int(hashes.sum(dtype=np.uint64))]
+        return blobs.digest(blobs.canonical(found))
 
     @cached_property
     def given(self) -> list[str]:
@@ -211,6 +229,12 @@ class World:
         facts = {name: change(self.catalog.facts[name].group, rows) for name, rows in self.facts.items()}
         return dataclasses.replace(self, facts=facts)
 
+    def but(self, **fields: Any) -> World:
+        """The same world, made and answered elsewhere (``within``, ``neighbour``), with everything that was built of it."""
+        other = dataclasses.replace(self, **fields)
+        other.__dict__.update({name: value for name, value in self.__dict__.items() if name not in vars(other)})
+        return other
+
     def planted(self, pipeline: Pipeline) -> World:
         """The same world with another pipeline; what the difference cannot have touched is not built again."""
         other = dataclasses.replace(self, pipeline=pipeline)
@@ -236,7 +260,7 @@ def newest(
     while True:
         window = Window(max(first, until - length), until)
         try:
-            world = _thin(_slice(root, catalog, pipeline, window, within), rows)
+            world = _thin(sliced(root, catalog, pipeline, window, within), rows)
             split.parts(pipeline, world.rows)
             return world
         except InvalidInput:
@@ -259,7 +283,8 @@ def _thin(world: World, rows: int) -> World:
     return thin
 
 
-def _slice(root: Root, catalog: Catalog, pipeline: Pipeline, window: Window, within: Path | None) -> World:
+def sliced(root: Root, catalog: Catalog, pipeline: Pipeline, window: Window, within: Path | None = None) -> World:
+    """The world of one window, whole: with the facts that the pipeline reads and that its features are derived from."""
     asked = _asked(root, catalog, pipeline, window)
     derived = {use.group: catalog.derived[use.group] for use in pipeline.features if use.group in catalog.derived}
     published = min([window.start, *(window.start - _reach(one.group, one.lookback) for one in derived.values())])

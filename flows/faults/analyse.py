@@ -26,6 +26,7 @@ def _reported(lie: Lie) -> Callable[[World], World]:
         honest = pipeline.analyse or analyse
         return {"analyse": lambda planted, rows: lie(pipeline, lambda given: honest(pipeline, given), rows)}
 
+    change.__doc__ = lie.__doc__
     return pipeline_fault(change)
 
 

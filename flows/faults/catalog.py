@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.faults import analyse, company, data, derived, preprocess, schema, spine, split, tune
+from flows.faults import analyse, company, data, derived, environment, preprocess, schema, spine, split, tune
 from flows.faults.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
@@ -14,5 +14,6 @@ FAULTS: tuple[Fault, ...] = (
     *derived.FAULTS,
     *preprocess.FAULTS,
     *tune.FAULTS,
+    *environment.FAULTS,
     *analyse.FAULTS,
 )

@@ -50,21 +50,22 @@ def _added(what: Callable[[pl.Series], pl.Series | float]) -> Callable[[Pipeline
 
         return {"prepare": prepare}
 
+    planted.__doc__ = what.__doc__
     return planted
 
 
 def _now(asked: pl.Series) -> float:
-    """Seconds of the process's own clock."""
+    """Seconds of the process's own clock are added to an input."""
     return time.monotonic()
 
 
 def _local_hour(asked: pl.Series) -> pl.Series:
-    """The hour on the wall where the process runs."""
+    """The hour on the wall where the process runs is added to an input."""
     return pl.Series([datetime.fromtimestamp(one.timestamp()).astimezone().hour for one in asked], dtype=pl.Int64)
 
 
 def _order(asked: pl.Series) -> int:
-    """Where a set happens to keep a name."""
+    """The place where a set happens to keep a name is added to an input."""
     names = [f"name {number}" for number in range(100)]
     return list(set(names)).index(names[0])
 

@@ -38,4 +38,5 @@ def pipeline_fault(change: Callable[[Pipeline], dict[str, Any]]) -> Callable[[Wo
     def plant(world: World) -> World:
         return world.planted(dataclasses.replace(world.pipeline, **change(world.pipeline)))
 
+    plant.__doc__ = change.__doc__
     return plant

@@ -55,6 +55,7 @@ def _searched(
         honest = pipeline.tune or tune.tune
         return {"tune": lambda asked, train, validation: change(honest, asked, train, validation)}
 
+    planted.__doc__ = change.__doc__
     return planted
 
 

@@ -6,7 +6,7 @@ A claim is a compare-and-set on the ledger: of any number of runs that a repeate
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from store import clock, ledger, process
@@ -77,9 +77,9 @@ def waiting(root: Root, pipeline: str, environment: str) -> Due | None:
 
 def open_due(
     root: Root, due: str, *, pipeline: str, environment: str, kinds: Sequence[str], reasons: Sequence[str],
-    window_end: datetime, champion: str | None, actor: str, now: datetime,
+    window_end: datetime, champion: str | None, actor: str, now: datetime, dry_run: bool = False,
 ) -> Due:  # fmt: skip
-    """Record that a pipeline must be retrained. Conflict while another due of it is not closed."""
+    """Record that a pipeline must be retrained, or, with ``dry_run``, tell how. Conflict while another due of it is not closed."""
 
     def guard(rows: Sequence[Row]) -> None:
         for other in _folded(rows, pipeline, environment):
@@ -91,17 +91,20 @@ def open_due(
                 )
 
     body = DueOpened(list(kinds), list(reasons), window_end.isoformat(), champion)
-    ledger.append(
+    row = ledger.append(
         root, "due.opened", body, subject=pipeline, digest=due, environment=environment, actor=actor, now=now,
-        reason="; ".join(reasons), request=f"due-{due}", guard=guard,
+        reason="; ".join(reasons), request=f"due-{due}", guard=guard, dry_run=dry_run,
     )  # fmt: skip
-    return get(root, due)
+    return Due(due, pipeline, environment, row) if dry_run else get(root, due)
 
 
-def claim(root: Root, due: str, *, run: str, actor: str, by: str, now: datetime, reason: str = "") -> Due:
-    """Take a due for one run. Conflict when it is closed, or another run has it: also when that one took over an abandoned claim.
+def claim(
+    root: Root, due: str, *, run: str, actor: str, by: str, now: datetime, reason: str = "", dry_run: bool = False
+) -> Due:
+    """Take a due for one run, or, with ``dry_run``, tell how.
 
-    The same run may claim again what it holds: its process was killed, and it is tried once more in another.
+    Conflict when it is closed, or another run has it: also when that one took over an abandoned claim. The same run may claim again what
+    it holds: its process was killed, and it is tried once more in another.
     """
     found, me = get(root, due), process.identity()
 
@@ -110,10 +113,12 @@ def claim(root: Root, due: str, *, run: str, actor: str, by: str, now: datetime,
             if other.id == found.id and other.state != "open" and not abandoned(other):
                 raise _taken(other)
 
-    ledger.append(
+    row = ledger.append(
         root, "due.claimed", DueClaimed(run, by, me), subject=found.pipeline, digest=found.id, environment=found.environment,
-        actor=actor, now=now, reason=reason, request=f"claim-{found.id}-{run}-{me}", guard=guard,
+        actor=actor, now=now, reason=reason, request=f"claim-{found.id}-{run}-{me}", guard=guard, dry_run=dry_run,
     )  # fmt: skip
+    if dry_run:
+        return replace(found, claimed=row)
     held = get(root, found.id)
     if held.closed or held.claimed is None or held.claimed.body.run != run:  # this run's own claim is an old one
         raise _taken(held)
@@ -165,9 +170,7 @@ def _folded(rows: Sequence[Row], pipeline: str, environment: str) -> list[Due]:
         if row.action == "due.opened":
             found[row.digest] = Due(row.digest, row.subject, row.environment, row)
         elif row.action == "due.claimed":
-            old = found[row.digest]
-            found[row.digest] = Due(old.id, old.pipeline, old.environment, old.opened, row, old.closed)
+            found[row.digest] = replace(found[row.digest], claimed=row)
         elif row.action == "due.closed":
-            old = found[row.digest]
-            found[row.digest] = Due(old.id, old.pipeline, old.environment, old.opened, old.claimed, row)
+            found[row.digest] = replace(found[row.digest], closed=row)
     return list(found.values())

@@ -23,7 +23,7 @@ def test_the_tour_goes_from_nothing_to_a_served_and_collected_prediction(tmp_pat
     script = script.replace("8000", str(free_port())).replace("$PWD/.venv/bin", str(Path(sys.executable).parent))
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "ASSAY"))}
     done = subprocess.run(
-        ["bash", "-c", f"set -e\n{script}"], cwd=tmp_path, env=env | {"HOME": str(tmp_path)}, capture_output=True, text=True, timeout=400
+        ["bash", "-c", f"set -e\n{script}"], cwd=tmp_path, env=env | {"HOME": str(tmp_path)}, capture_output=True, text=True, timeout=900
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     root = Root.open(tmp_path / ".tour")

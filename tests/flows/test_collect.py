@@ -1,5 +1,10 @@
 """What users did comes back as features: only through the doors, and exactly once."""
 
+import json
+import random
+import subprocess
+import sys
+import time
 from datetime import timedelta
 
 import polars as pl
@@ -15,6 +20,9 @@ from store.features import write
 from store.layout import Root
 from store.registry import packages
 from store.traffic import outcomes, predictions
+from tests.flows.collecting import FREE_PAGES, content
+from tests.soak import times
+from tests.store.test_full_disk import SMALL_DISK
 from tests.worlds import NOW, START, copied
 
 DAYS = timedelta(days=2)
@@ -39,6 +47,15 @@ def spooled(asked, tmp_path):
     """A copy of ``asked`` to collect in."""
     root, replayer = asked
     return copied(root, tmp_path / "root"), replayer
+
+
+@pytest.fixture(scope="module")
+def whole(asked, tmp_path_factory):
+    """What a collection that nothing disturbs brings in, and how many seconds it takes."""
+    root = copied(asked[0], tmp_path_factory.mktemp("whole") / "root")
+    began = time.monotonic()
+    collect.run(root, "flight_delay")
+    return content(root), time.monotonic() - began
 
 
 def snapshot(root, folder) -> tuple[str, set[str]]:
@@ -108,6 +125,49 @@ def test_killed_between_its_parts_it_loses_nothing(spooled, monkeypatch):
     assert found.predictions == 0
     assert found.facts["flight_schedule"] > 0
     assert found.derived["airport"] > 0
+
+
+def test_killed_at_any_instant_it_is_completed_by_the_next_one(asked, whole, tmp_path):
+    """Whichever instant a kill -9 lands at: the next run leaves the very tables that an undisturbed one leaves."""
+    chance, killed = random.Random(7), 0
+    for number in range(times(4, 40)):
+        root = copied(asked[0], tmp_path / f"root{number}")
+        command = [sys.executable, "-m", "tests.flows.collecting", "waited", str(root.path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout.readline() == "ready\n"
+            child.stdin.write("go\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == "begun\n"
+            time.sleep(chance.uniform(0, whole[1]))
+            child.kill()
+            killed += child.stdout.read() == ""
+        collect.run(root, "flight_delay")
+        assert content(root) == whole[0]
+    assert killed
+
+
+def test_a_full_disk_stops_it_in_words_and_loses_nothing(asked, whole, tmp_path):
+    """With ever more room: what fails says the disk is full, and the same again with room leaves the undisturbed tables."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run([*SMALL_DISK, str(disk), "true"], capture_output=True).returncode:
+        pytest.skip("this system lets nobody mount a small disk of their own (unshare, tmpfs)")
+    command = [
+        *SMALL_DISK,
+        str(disk),
+        sys.executable,
+        "-m",
+        "tests.flows.collecting",
+        "full",
+        str(asked[0].path),
+        str(disk),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["other"] == []
+    assert len(found["refused"]) > len(FREE_PAGES) / 2
+    assert found["ends"] == [whole[0]] * len(FREE_PAGES)
 
 
 def test_live_facts_derive_to_what_history_would_have_derived(spooled, tmp_path):

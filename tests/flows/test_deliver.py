@@ -10,6 +10,7 @@ from store import blobs, clock, ledger
 from store.actions import PackageTried
 from store.errors import GateFailed, NotFound
 from store.registry import aliases, models, packages
+from tests.flows.certified import issued
 
 
 @pytest.fixture
@@ -29,6 +30,7 @@ def undelivered(delivered_copy):
             first.body, version=version, wheel=blobs.digest(wheel), tree=source.tree(content),
             manifest=blobs.put_json(delivered_copy, first.manifest(delivered_copy) | {"version": version} | changes),
             evidence=blobs.put_json(delivered_copy, evidence),
+            certificate=issued(delivered_copy, "arrival_minutes", version, wheel, first.published_at),
         )  # fmt: skip
         return packages.publish(delivered_copy, "arrival_minutes", wheel, body, actor="test", now=first.published_at)
 

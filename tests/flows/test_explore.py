@@ -17,6 +17,7 @@ from store.actions import ModelRegistered, PackagePublished
 from store.errors import NotFound
 from store.layout import Root
 from store.registry import aliases, models, packages
+from tests.flows.certified import issued
 from tests.flows.reporting.test_explore import DAY, START, world
 
 NOW = START + timedelta(days=57)
@@ -70,8 +71,9 @@ def folder(tmp_path: Path) -> Path:
 def publish(root: Root, version: str = "1.2.3") -> str:
     wheel = source.wheel("late", version, {"__init__.py": f"# {version}\n".encode()})
     body = PackagePublished(
-        version=version, wheel="late.whl", contract=1, commit="", tree="", evidence="",
+        version=version, wheel="late.whl", contract=1, commit="", tree=source.tree(source.held(wheel, "late")), evidence="",
         manifest=blobs.put_json(root, MANIFEST), gate_model="", groups={}, metric="roc_auc", value=0.7,
+        certificate=issued(root, "late", version, wheel, START),
     )  # fmt: skip
     return packages.publish(root, "late", wheel, body, actor="test", now=START).digest
 

@@ -24,6 +24,7 @@ from store.errors import AssayError, GateFailed, InvalidInput, Refused
 from store.layout import Root
 from store.registry import packages
 from store.registry.packages import Package
+from tests.flows.certified import issued
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 SOURCE = """
@@ -54,11 +55,11 @@ def written(folder: Path, description: str = "the first", **modules: str) -> Pat
 
 def published(root: Root, folder: Path, version: str = "1.0.0") -> Package:
     content = source.files(folder)
+    wheel = source.wheel("tiny", version, content)
     body = PackagePublished(
         version=version, wheel="", contract=1, commit="", tree=source.tree(content), evidence="", manifest="", gate_model="",
-        groups={}, metric="mean_absolute_error", value=0.5,
+        groups={}, metric="mean_absolute_error", value=0.5, certificate=issued(root, "tiny", version, wheel, NOW),
     )  # fmt: skip
-    wheel = source.wheel("tiny", version, content)
     return packages.publish(root, "tiny", wheel, body, actor="test", now=NOW)
 
 

@@ -20,6 +20,7 @@ from store.features import group
 from store.layout import Root
 from store.registry import models, packages
 from store.traffic import predictions, scores
+from tests.flows.certified import issued
 
 NAME = "arrival_minutes"
 DAY = timedelta(days=1)
@@ -40,6 +41,7 @@ def made(flights: Root, tmp_path_factory: pytest.TempPathFactory) -> SimpleNames
         version="1.0.0", wheel=blobs.digest(wheel), contract=1, commit="", tree=code.tree, evidence="",
         manifest=blobs.put_json(root, manifest), gate_model="", metric=manifest["metric"], value=20.0,
         groups={use["group"]: known[use["group"]].version for use in manifest["features"]},
+        certificate=issued(root, NAME, "1.0.0", wheel, now),
     )  # fmt: skip
     package = packages.publish(root, NAME, wheel, body, actor="test", now=now)
     (folder / "built").mkdir()

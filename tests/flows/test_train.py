@@ -47,6 +47,24 @@ def test_a_due_is_claimed_worked_for_and_closed_with_a_reasoned_decision(deliver
     assert judged.difference == 0
 
 
+def test_a_dry_run_tells_the_first_row_and_writes_nothing(delivered_copy):
+    """By hand it would open a due; while one waits it would claim that one; while a living run has it, it is refused."""
+    root = delivered_copy
+    head = ledger.head(root)
+    by_hand = train.would(root, "arrival_minutes", reason="to see")
+    assert (by_hand.seq, by_hand.action, by_hand.body.kinds) == (head + 1, "due.opened", ["by_hand"])
+    assert "to see" in by_hand.reason
+    assert ledger.head(root) == head
+    due = opened(root)
+    claim = train.would(root, "arrival_minutes")
+    assert (claim.seq, claim.action, claim.digest) == (head + 2, "due.claimed", due.id)
+    assert ledger.head(root) == head + 1
+    dues.claim(root, due.id, run="another run", actor="test", by="automation", now=NOW)
+    for asked in (None, due.id):
+        with pytest.raises(Conflict):
+            train.would(root, "arrival_minutes", due=asked)
+
+
 def test_by_hand_nothing_begins_while_a_living_run_has_the_due(delivered_copy):
     """Somebody's own word opens no second one beside it: which one it is, and what can be done."""
     due = opened(delivered_copy)

@@ -266,10 +266,10 @@ def test_threads_of_one_process_share_the_ledger(root: Root) -> None:
 # Verifying
 
 
-@REUSED
-@given(seq=st.integers(1, 3), where=st.integers(0), flip=st.integers(1, 255))
+@settings(REUSED, max_examples=200)
+@given(seq=st.integers(1, 3), where=st.integers(0), flip=st.sampled_from([*(1 << bit for bit in range(8)), 255]))
 def test_no_changed_byte_passes(root: Root, seq: int, where: int, flip: int) -> None:
-    """Whichever byte of whichever file: it is refused, or (in the seal's own label) reads as the very same row."""
+    """Whichever bit of whichever file, at two hundred places: it is refused, or (in the seal's own label) reads as the very same row."""
     rows = list(ledger.rows(root)) or filled(root, 3)
     good = file(root, seq).read_bytes()
     position, label = where % len(good), good.find(b"assay sha256 ")

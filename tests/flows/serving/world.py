@@ -22,6 +22,7 @@ from store.features import online, write
 from store.features.group import TIME, Group
 from store.layout import Root
 from store.registry import aliases, models, packages
+from tests.flows.certified import issued
 
 NOW = datetime(2013, 4, 1, tzinfo=UTC)
 SKY = Group("sky", {"city": pl.String()}, {"clouds": pl.Float64(), "kind": pl.String()})
@@ -97,11 +98,12 @@ class World:
         content = source.files(folder)
         with imported(folder.parent) as contract:
             manifest = contract.manifest()
+        wheel = source.wheel("tiny", version, content)
         body = PackagePublished(
             version=version, wheel=f"tiny-{version}", contract=1, commit="", tree=source.tree(content), evidence="",
             manifest=blobs.put_json(self.root, manifest), gate_model="", groups={"sky": 1}, metric="roc_auc", value=0.7,
+            certificate=issued(self.root, "tiny", version, wheel, NOW),
         )  # fmt: skip
-        wheel = source.wheel("tiny", version, content)
         package = packages.publish(self.root, "tiny", wheel, body, actor="tests", now=NOW)
         self.deliver(package)
         return package
