@@ -148,7 +148,8 @@ def to_production(root: Root, package: Package, reason: str, now: datetime) -> N
     if not trials or not trials[-1].body.passed:
         raise GateFailed(
             f"{package.pipeline} {package.version} was not tried in test.",
-            remedy=f"Run `assay deliver {package.pipeline}`.",
+            "It was never tried there." if not trials else f"Its last trial failed: {trials[-1].body.sentence}",
+            f"Run `assay deliver {package.pipeline} --version {package.version}`.",
         )
     _deploy(root, package, "production", reason, now)
     payload = {"pipeline": package.pipeline, "environment": "production", "package": package.digest}

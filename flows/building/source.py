@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -101,15 +102,19 @@ def wheel(name: str, version: str, content: dict[str, bytes]) -> bytes:
         return Path(built).read_bytes()
 
 
+_BUILDING = threading.Lock()
+
+
 @contextlib.contextmanager
 def _fixed_date() -> Iterator[None]:
-    """hatchling dates a wheel by this variable, and by a date of its own without it."""
-    before = os.environ.pop("SOURCE_DATE_EPOCH", None)
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.environ["SOURCE_DATE_EPOCH"] = before
+    """hatchling dates a wheel by this variable, and by a date of its own without it. One build at a time: threads share the variables."""
+    with _BUILDING:
+        before = os.environ.pop("SOURCE_DATE_EPOCH", None)
+        try:
+            yield
+        finally:
+            if before is not None:
+                os.environ["SOURCE_DATE_EPOCH"] = before
 
 
 def unpack(data: bytes, name: str, target: Path) -> None:

@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
+from flows.building import source
 from store import ledger
-from store.registry import aliases, models
+from store.registry import aliases, models, packages
+from tests.flows.certified import issued
 from tests.store.registry import made
 
 WHY = ("--reason", "a test says so")
@@ -87,7 +89,13 @@ def test_the_champion_is_not_promoted_again(assay, served):
 
 def test_a_delivery_can_be_seen_before_it_is_made(assay, root):
     """Both moves of a package that runs nowhere yet, and none where it runs everywhere."""
-    package = made.package(root, "1")
+    wheel = source.wheel(made.PIPELINE, "1", {"__init__.py": b""})
+    proved = {
+        "tree": source.tree(source.held(wheel, made.PIPELINE)),
+        "certificate": issued(root, made.PIPELINE, "1", wheel, made.NOW),
+    }
+    body = made.body("package.published", version="1", **proved)
+    package = packages.publish(root, made.PIPELINE, wheel, body, actor="ada", now=made.NOW)
     _, out, _ = assay(root, "deliver", made.PIPELINE, "--dry-run", "-o", "json")
     assert [(row["environment"], row["digest"]) for row in json.loads(out)] == [
         ("test", package.digest),

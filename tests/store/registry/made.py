@@ -21,7 +21,7 @@ PIPELINE, ENVIRONMENT = "flights", "production"
 
 
 def body(action: str, **changes: Any) -> Any:
-    (stored,) = [row["payload"] for row in _GOLDEN if row["action"] == action]
+    *_, stored = [row["payload"] for row in _GOLDEN if row["action"] == action]
     return dataclasses.replace(actions.payload(action, json.loads(stored)), **changes)
 
 
