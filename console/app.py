@@ -15,6 +15,7 @@ from store.errors import AssayError
 PAGES = [
     st.Page("pages/overview.py", title="Overview", default=True),
     st.Page("pages/drift.py", title="Drift"),
+    st.Page("pages/proving.py", title="Proving"),
     st.Page("pages/retrain.py", title="Retrain"),
 ]
 

@@ -8,6 +8,7 @@ the same colour everywhere: the champion is blue, the challenger magenta, a base
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,12 +17,25 @@ import altair as alt
 import polars as pl
 
 from console.pages.parts import words
+from console.pages.parts.certificates import SAID, number
 from console.pages.parts.distribution import NOW, THEN, Distribution
 
 CHAMPION, CHALLENGER, BASELINE, ALARM, QUIET, SERVED = "#3d7fc4", "#b5529c", "#7d8794", "#d2571b", "#3f8fa8", "#c8871a"
 MODELS = {"champion": (CHAMPION, "circle"), "baseline": (BASELINE, "square")}
 FALLEN = {"fallen": (ALARM, "triangle-up"), "not surely": (BASELINE, "circle")}
 OUTCOMES = {"promoted": (CHALLENGER, "diamond"), "kept": (CHAMPION, "circle")}
+FATES = {
+    "killed": (QUIET, "circle"),
+    "survived": (ALARM, "triangle-up"),
+    "does not apply": (BASELINE, "square"),
+    "not planted": (BASELINE, "diamond"),
+}
+VERDICTS = {
+    "passed": (QUIET, "circle"),
+    "failed": (ALARM, "triangle-up"),
+    "saw nothing": (ALARM, "diamond"),
+    "does not apply": (BASELINE, "square"),
+}
 WHEN = {THEN: (BASELINE, "square"), NOW: (SERVED, "circle")}
 CELL, SHOWN_WEEKS, LINE = "cell", 26, 46
 WEEK, ISO, BARE = "%d %b", "%Y-%m-%dT%H:%M:%S+00:00", "replace(datum.label, '0.', '.')"
@@ -136,6 +150,69 @@ def comparisons(frame: pl.DataFrame, metric: str, margin: float) -> alt.LayerCha
     return _themed(alt.layer(*lines, bars, points), title).properties(height=165 + 44 * frame.height)
 
 
+def kills(frame: pl.DataFrame, chosen: tuple[str, str]) -> alt.LayerChart:
+    """Fault × attempt: what became of each, in colour and shape; empty where an attempt did not know the fault. A click selects a cell.
+
+    ``frame`` of ``provings.KILLS``, attempts and faults in the order they are drawn; ``chosen``: the fault's code and the attempt's row
+    that are outlined.
+    """
+    shown = frame.with_columns((pl.col("check") + " " + pl.col("code") + " " + pl.col("title")).alias("fault"))
+    names = shown["fault"].unique(maintain_order=True).to_list()
+    columns = shown.sort(pl.col("seq").cast(pl.Int64), descending=True)["attempt"].unique(maintain_order=True).to_list()
+    axis = _attempts(len(columns), orient="top", ticks=False, domain=False, title=None)
+    x = alt.X("attempt:N", sort=columns, axis=axis, scale=alt.Scale(paddingInner=0.06))
+    y = alt.Y("fault:N", sort=names, title=None, axis=_names(230), scale=alt.Scale(paddingInner=0.12))
+    color, shape = _roles("fate", FATES, columns=2)
+    faint = [f"{hue}{alpha}" for (hue, _), alpha in zip(FATES.values(), ("50", "c0", "1a", "1a"), strict=True)]
+    base = alt.Chart(shown).encode(
+        x=x, y=y,
+        tooltip=[
+            "fault:N", "attempt:N", "fate:N", alt.Tooltip("check:N", title="its check"), _number("seconds", ".1f", "seconds"),
+            alt.Tooltip("sentence:N", title="what it said"),
+        ],
+    )  # fmt: skip
+    cells = base.mark_rect(cursor="pointer").encode(
+        color=alt.Color("fate:N", scale=alt.Scale(domain=list(FATES), range=faint), legend=None)
+    )
+    cells = cells.add_params(alt.selection_point(name=CELL, fields=["code", "seq"], empty=False, toggle=False))
+    points = base.mark_point(filled=True, size=62, opacity=1, cursor="pointer").encode(color=color, shape=shape)
+    alive = base.transform_filter("datum.fate == 'survived'").mark_point(
+        shape="triangle-up", filled=True, size=62, color="white", opacity=1, tooltip=False
+    )
+    picked = shown.filter(pl.col("code") == chosen[0], pl.col("seq") == chosen[1])
+    ring = alt.Chart(picked).mark_rect(filled=False, stroke=SERVED, strokeWidth=3).encode(x=x, y=y)
+    layers = alt.layer(cells, points, alive, ring).resolve_scale(color="independent", shape="independent")
+    return _themed(layers, _kill_finding(shown, columns[0])).properties(height=alt.Step(21))
+
+
+def controls(frame: pl.DataFrame, code: str) -> alt.LayerChart:
+    """How much moved of what should move, by attempt; at zero a check sees nothing. ``frame`` of ``provings.HISTORY``."""
+    title = f"{code}'s control: {_newest(frame, 'control')}"
+    return _over_attempts(frame.drop_nulls("control"), "control", "control: what moved", title)
+
+
+def seconds(frame: pl.DataFrame, code: str) -> alt.LayerChart:
+    """How long a check took, by attempt. ``frame`` of ``provings.HISTORY``."""
+    title = f"{code} took {_newest(frame, 'seconds', ' s')}"
+    return _over_attempts(frame, "seconds", "seconds", title)
+
+
+def _over_attempts(frame: pl.DataFrame, field: str, said: str, title: str) -> alt.LayerChart:
+    color, shape = _roles("verdict", VERDICTS, columns=2)
+    frame = frame.with_columns(pl.col("verdict").replace_strict({name: said for name, (_, said) in SAID.items()}))
+    x = alt.X(
+        "attempt:N",
+        sort=frame["attempt"].to_list(),
+        title="version, oldest first",
+        axis=_attempts(frame.height),
+    )
+    y = alt.Y(f"{field}:Q", title=said, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=4, format="~s"))
+    numbers = [_number("control", ",.4~g"), _number("seconds", ".1f")]
+    base = alt.Chart(frame).encode(x=x, y=y, tooltip=["attempt:N", "verdict:N", *numbers, "sentence:N"])
+    points = base.mark_point(filled=True, size=110, opacity=1).encode(color=color, shape=shape)
+    return _themed(alt.layer(base.mark_line(color=BASELINE, strokeWidth=1.5), points), title).properties(height=330)
+
+
 def _histogram(found: Distribution, week: str) -> alt.LayerChart:
     color, _ = _roles("when", WHEN)
     last = found.frame.group_by("when", maintain_order=True).last().with_columns(low="high").select(found.frame.columns)
@@ -193,10 +270,10 @@ def _level(at: float, label: str, *, upright: bool = False) -> list[alt.Chart]:
     return [rule.encode(y="at:Q"), beside.encode(x=alt.value(0), y="at:Q", text="label:N")]
 
 
-def _roles(field: str, roles: dict[str, tuple[str, str]]) -> tuple[alt.Color, alt.Shape]:
-    """Colour and shape of each role, in one legend."""
+def _roles(field: str, roles: dict[str, tuple[str, str]], **said: Any) -> tuple[alt.Color, alt.Shape]:
+    """Colour and shape of each role, in one legend. ``said``: how the legend differs, such as its ``columns``."""
     colors, shapes = zip(*roles.values(), strict=True)
-    legend, names = alt.Legend(title=None), list(roles)
+    legend, names = alt.Legend(title=None, **said), list(roles)
     return (
         alt.Color(f"{field}:N", scale=alt.Scale(domain=names, range=list(colors)), legend=legend),
         alt.Shape(f"{field}:N", scale=alt.Scale(domain=names, range=list(shapes)), legend=legend),
@@ -227,6 +304,29 @@ def _heat_finding(frame: pl.DataFrame) -> str:
     worst, above = newest.row(0, named=True), int(newest["drifted"].sum())
     above_of = f"Week to {worst['end']:%Y-%m-%d}: {above} of {newest.height} features above threshold"
     return f"{above_of}, {worst['feature']} furthest ({worst['ratio']:.1f} ×)"
+
+
+def _newest(frame: pl.DataFrame, field: str, unit: str = "") -> str:
+    """``21.0 s in 1.2.0, 7.2 s in 1.1.0``: the newest attempt, and the one before it."""
+    said = [
+        f"{'–' if one[field] is None else number(round(one[field], 1)) + unit} in {one['attempt']}"
+        for one in reversed(frame.tail(2).to_dicts())
+    ]
+    return ", ".join(said)
+
+
+def _attempts(many: int, **more: Any) -> alt.Axis:
+    """Attempts by name, aslant where they are many."""
+    return alt.Axis(labelAngle=0 if many <= 4 else -35, labelLimit=110, labelOverlap=False, grid=False, **more)
+
+
+def _kill_finding(shown: pl.DataFrame, newest: str) -> str:
+    fates = Counter(shown.filter(attempt=newest)["fate"])
+    planted = words.count(fates["killed"] + fates["survived"], "planted fault")
+    alive = shown.filter(attempt=newest, fate="survived")["code"].to_list()
+    said = f"{words.listed(alive)} survived, of {planted}" if alive else f"all {planted} killed"
+    idle = {"do not apply": fates["does not apply"], "not planted": fates["not planted"]}
+    return "; ".join([f"{newest}: {said}", *(f"{many} {told}" for told, many in idle.items() if many)])
 
 
 def _comparison_finding(frame: pl.DataFrame, metric: str, margin: float) -> str:

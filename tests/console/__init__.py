@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from flows import certificate
 from flows.deciding import drift
 from store import blobs, clock, ledger, tables
 from store.actions import ChallengerJudged, ModelRegistered, MonitorDecided, PackagePublished, SnapshotFrozen
@@ -19,6 +20,7 @@ from store.layout import Root
 from store.registry import aliases, dues, models, packages
 from store.registry.models import Model
 from store.traffic import predictions
+from tests.console import proved
 
 START = datetime(2013, 4, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -62,8 +64,9 @@ def story(path: Path, weeks: int = WEEKS) -> Root:
         ).alias("event_time")
     )
     calibration = drift.calibrate(reference, COLUMNS, time="event_time")
-    publish(root, OTHER, "lower")
-    champion = train(root, publish(root, PIPELINE, "higher"), calibration, START, None)
+    found = proved.proving(START)
+    publish(root, OTHER, "lower", found=found)
+    champion = train(root, publish(root, PIPELINE, found=found), calibration, START, None)
     schema = predictions.schema(manifest())
     tables.create(predictions.path(root, ENVIRONMENT, PIPELINE), schema)
     for at in range(weeks):
@@ -76,25 +79,21 @@ def story(path: Path, weeks: int = WEEKS) -> Root:
     return root
 
 
-def publish(root: Root, name: str, better: str) -> packages.Package:
-    """A package, delivered to production."""
-    contract = manifest(name, better)
+def publish(
+    root: Root, name: str, better: str = "higher", version: str = "1.0.0", *, now: datetime = START, found: dict[str, Any] | None = None,
+    deliver: bool = True,
+) -> packages.Package:  # fmt: skip
+    """A package, delivered to production; with a certificate of the proving ``found``."""
+    contract, (data, tree) = manifest(name, better), proved.wheel(name, version)
     body = PackagePublished(
-        "1.0.0",
-        f"{name}-1.0.0-py3-none-any.whl",
-        1,
-        "",
-        "0" * 64,
-        "0" * 64,
-        blobs.put_json(root, contract),
-        "0" * 64,
-        {},
-        contract["metric"],
-        0.7,
-    )
-    package = packages.publish(root, name, name.encode(), body, actor="ana", now=START)
-    aliases.move(root, "package.delivered", pipeline=name, environment=ENVIRONMENT, alias=aliases.DEPLOYED, digest=package.digest,
-                 label="1.0.0", expected=None, actor="ana", now=START, reason="first delivery")  # fmt: skip
+        version, f"{name}-{version}-py3-none-any.whl", 1, "", tree, "0" * 64, blobs.put_json(root, contract), "0" * 64, {},
+        contract["metric"], 0.7, certificate.issue(root, name, version, data, tree, found, now) if found else "",
+    )  # fmt: skip
+    before = aliases.current(root, name, ENVIRONMENT, aliases.DEPLOYED)
+    package = packages.publish(root, name, data, body, actor="ana", now=now)
+    if deliver:
+        aliases.move(root, "package.delivered", pipeline=name, environment=ENVIRONMENT, alias=aliases.DEPLOYED, digest=package.digest,
+                     label=version, expected=before, actor="ana", now=now, reason="first delivery")  # fmt: skip
     return package
 
 

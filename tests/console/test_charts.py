@@ -9,11 +9,13 @@ import altair as alt
 import polars as pl
 import pytest
 
-from console import charts, views
-from console.pages.parts import distribution
+from console import charts, provings, views
+from console.pages.parts import certificates, distribution
 from console.pages.parts.trainings import COMPARISONS
+from flows.checks.check import Verdict
+from store import clock
 from store.layout import Root
-from tests.console import ENVIRONMENT, PIPELINE, story
+from tests.console import ENVIRONMENT, PIPELINE, START, proved, publish, story
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,42 @@ def test_a_distribution_says_what_moved(root: Root, feature: str, said: str) -> 
     assert {charts.BASELINE, charts.SERVED} <= set(
         chart.to_dict()["layer" if feature == "temp_f" else "encoding"] and _colors(spec(chart))
     )
+
+
+@pytest.fixture(scope="module")
+def attempts(tmp_path_factory: pytest.TempPathFactory) -> list[provings.Attempt]:
+    """One proved, one refused with a survivor and a failed check."""
+    root = Root.open(tmp_path_factory.mktemp("attempts"))
+    clock.move(root, START)
+    publish(root, PIPELINE, found=proved.proving(START))
+    found = proved.proving(START, verdicts={"K04": Verdict.FAIL}, survived=["F01"], control=20.0)
+    proved.refuse(root, PIPELINE, "1.1.0", found, START)
+    return provings.attempts(root, PIPELINE, None)
+
+
+def test_the_kill_matrix_says_who_survived_in_the_newest_attempt(attempts: list[provings.Attempt]) -> None:
+    found = charts.kills(provings.kills(attempts), ("F01", str(attempts[0].seq)))
+    assert title(found) == "1.1.0 refused: F01 survived, of 2 planted faults; 1 not planted"
+    found = charts.kills(provings.kills(attempts[1:]), ("F01", str(attempts[1].seq)))
+    assert title(found) == "1.0.0: all 3 planted faults killed"
+
+
+def test_every_fate_and_verdict_has_a_shape_of_its_own_besides_its_colour() -> None:
+    for roles in (charts.FATES, charts.VERDICTS):
+        assert len({shape for _, shape in roles.values()}) == len(roles)
+    assert tuple(charts.FATES) == provings.FATES
+    assert {word for _, word in certificates.SAID.values()} == set(charts.VERDICTS)
+
+
+def test_a_click_on_the_kill_matrix_selects_fault_and_attempt(attempts: list[provings.Attempt]) -> None:
+    (parameter,) = charts.kills(provings.kills(attempts), ("F01", "1")).to_dict()["params"]
+    assert (parameter["name"], parameter["select"]["fields"]) == (charts.CELL, ["code", "seq"])
+
+
+def test_a_checks_charts_tell_the_newest_attempt_and_the_one_before(attempts: list[provings.Attempt]) -> None:
+    history = provings.history(attempts, "K02")
+    assert title(charts.controls(history, "K02")) == "K02's control: 20 in 1.1.0 refused, 113,187 in 1.0.0"
+    assert title(charts.seconds(history, "K02")) == "K02 took 2.5 s in 1.1.0 refused, 2.5 s in 1.0.0"
 
 
 def test_colours_of_text_and_axes_are_left_to_the_app_so_both_modes_follow_it(root: Root) -> None:

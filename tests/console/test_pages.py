@@ -10,14 +10,15 @@ from streamlit.testing.v1 import AppTest
 
 from console import actions
 from console.pages.parts import frame
+from flows.checks.check import Verdict
 from store import blobs, clock, ledger
 from store.actions import ReportDrawn
 from store.layout import Root
-from store.registry import dues
-from tests.console import ENVIRONMENT, OTHER, PIPELINE, START, story
+from store.registry import dues, packages
+from tests.console import ENVIRONMENT, OTHER, PIPELINE, START, proved, publish, story
 
 APP = Path(__file__).parents[2] / "console" / "app.py"
-PAGES = ("pages/overview.py", "pages/drift.py", "pages/retrain.py")
+PAGES = ("pages/overview.py", "pages/drift.py", "pages/retrain.py", "pages/proving.py")
 DOWN = actions.OutOfReach("http://127.0.0.1:4200/api", "The server at http://127.0.0.1:4200/api does not answer.")
 FORM = actions.Deployment(
     "train",
@@ -91,6 +92,7 @@ def test_an_empty_root_is_explained_with_the_command_that_mends_it(
         (PAGES[0], "1 of 2 pipelines in production asks for a look: flight_delay drifts"),
         (PAGES[1], "flight_delay drifts: 1 of 3 features above its threshold for 2 weeks"),
         (PAGES[2], "No retraining of flight_delay is due; the monitor is cooling down until"),
+        (PAGES[3], "flight_delay 1.0.0, which runs in production, was proved on"),
     ],
 )
 def test_a_full_root_gets_its_verdict_though_prefect_is_down(
@@ -228,6 +230,87 @@ def test_a_run_in_the_url_is_followed_through_the_ledger(full: Root, monkeypatch
     app.switch_page(PAGES[2]).run()
     assert not app.exception
     assert "Retraining of flight_delay ended: promoted" in said(app)
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Root:
+    """1.0.0 is old and has no certificate, 1.1.0 is proved, and the newest attempt was refused for K04 and a fault that survived."""
+    root = Root.open(tmp_path / "refused")
+    clock.move(root, START)
+    publish(root, PIPELINE)
+    publish(root, PIPELINE, version="1.1.0", found=proved.proving(START))
+    failed = proved.proving(START, verdicts={"K04": Verdict.FAIL}, survived=["F01"])
+    proved.refuse(root, PIPELINE, "1.2.0", failed, START)
+    return root
+
+
+def test_what_was_refused_is_told_with_what_to_mend_and_the_commands(
+    refused: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sentence, part and command of each reason, and what to do after that."""
+    found = said(opened(PAGES[3], refused.path, monkeypatch))
+    assert "flight_delay 1.2.0 was refused on" in found
+    assert "What to mend" in found
+    for command in ("prove flight_delay --check K04", "prove flight_delay --fault F01", "integrate flight_delay"):
+        assert f"assay {command}" in found
+    assert "K04 asks: the evaluation rows decide nothing that is fitted or chosen." in found
+
+
+def test_nothing_is_to_mend_where_the_newest_attempt_was_published(full: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page goes on from its verdict to its evidence; no action is asked for."""
+    app = opened(PAGES[3], full.path, monkeypatch)
+    assert not app.exception
+    assert app.subheader[0].value == "Certificates side by side"
+
+
+def test_the_url_chooses_check_fault_and_version_and_the_certificate_is_that_versions(
+    refused: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any view can be sent; the file that is downloaded has the ledger's digest."""
+    package = packages.get(refused, PIPELINE, "1.1.0")
+    monkeypatch.setenv("ASSAY_ROOT", str(refused.path))
+    app = AppTest.from_file(str(APP), default_timeout=120).run()
+    for name, value in {"check": "K04", "fault": "F04", "attempt": str(package.seq)}.items():
+        app.query_params[name] = value
+    app.switch_page(PAGES[3]).run()
+    assert not app.exception
+    assert (app.selectbox("check").value, app.selectbox("fault").value) == ("K04", "F04")
+    assert "Certificate of 1.1.0" in said(app)
+    assert package.body.certificate in said(app)
+    assert f"assay certificate verify {PIPELINE} 1.1.0" in said(app)
+    assert app.get("download_button")[0].proto.label == "Download the certificate as JSON"
+
+
+def test_a_version_without_a_certificate_says_so(refused: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And which command gives the next one its own."""
+    app = opened(PAGES[3], refused.path, monkeypatch)
+    app.selectbox("attempt").select(str(packages.get(refused, PIPELINE, "1.0.0").seq)).run()
+    assert not app.exception
+    assert "1.0.0 was published without one" in said(app)
+    assert not app.get("download_button")
+
+
+def test_a_pipeline_that_was_never_proved_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No table, no chart: there is nothing to show."""
+    root = Root.open(tmp_path)
+    clock.move(root, START)
+    publish(root, PIPELINE)
+    app = opened(PAGES[3], root.path, monkeypatch)
+    assert not app.exception
+    assert "flight_delay 1.0.0 runs in production without a certificate" in said(app)
+    assert f"assay prove {PIPELINE}" in said(app)
+
+
+def test_a_changed_certificate_blanks_nothing(refused: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdict says that it does not hold; what the others hold is still shown."""
+    package = packages.get(refused, PIPELINE, "1.1.0")
+    blobs.path(refused, package.body.certificate).write_bytes(b"{}")
+    app = opened(PAGES[3], refused.path, monkeypatch)
+    app.selectbox("attempt").select(str(package.seq)).run()
+    assert not app.exception
+    assert "its certificate does not hold" in said(app)
+    assert "It cannot be read" in said(app)
+    assert "Certificates side by side" in said(app)
 
 
 def test_a_root_of_another_layout_is_told_in_sentences_without_a_traceback(

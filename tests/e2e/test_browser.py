@@ -18,7 +18,7 @@ FLAGS = [
     "--disable-component-update",
     "--no-first-run",
 ]
-PAGES = {"": "Overview", "drift": "Drift", "retrain": "Retrain"}
+PAGES = {"": "Overview", "drift": "Drift", "proving": "Proving", "retrain": "Retrain"}
 
 if not CHROMIUM.exists():
     pytest.skip("no chromium at /usr/bin/chromium: install Debian's package", allow_module_level=True)
