@@ -12,7 +12,7 @@ from tests.bench import join, measure, table
 from tests.bench.table import BEGIN, END, Row
 from tests.workspaces import WORKSPACE
 
-TINY = ("join", "lookup", "drift", "ledger")
+TINY = ("join", "lookup", "drift", "ledger", "service")
 """Without those that need minutes to be set up: Feast's environment, a delivered pipeline."""
 
 

@@ -54,11 +54,12 @@ class Flooded:
 
 
 def flood(
-    url: str, bodies: Sequence[dict[str, Any]], seconds: float, *, connections: int = 100, rate: float = 0.0
-) -> Flooded:
+    url: str, bodies: Sequence[dict[str, Any]], seconds: float, *, connections: int = 100, rate: float = 0.0,
+    pipeline: str = "tiny",
+) -> Flooded:  # fmt: skip
     """One run, in a process of its own, which sends the bodies in turn."""
     command = [sys.executable, "-m", "tests.flows.serving.flood", url, "--seconds", str(seconds)]
-    command += ["--connections", str(connections), "--rate", str(rate)]
+    command += ["--connections", str(connections), "--rate", str(rate), "--pipeline", pipeline]
     said = b"\n".join(map(orjson.dumps, bodies))
     return Flooded(**orjson.loads(subprocess.run(command, check=True, input=said, stdout=subprocess.PIPE).stdout))
 
@@ -78,6 +79,7 @@ class _Run:
     connections: int
     pause_s: float
     bodies: list[bytes]
+    pipeline: str
     asked: int = 0
     lost: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -85,7 +87,10 @@ class _Run:
     answers: list[tuple[float, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        head = b"POST /v1/tiny/predict HTTP/1.1\r\nhost: service\r\ncontent-type: application/json\r\ncontent-length: "
+        head = (
+            f"POST /v1/{self.pipeline}/predict HTTP/1.1\r\nhost: service\r\n"
+            "content-type: application/json\r\ncontent-length: "
+        ).encode()
         self._requests = itertools.cycle([b"%b%d\r\n\r\n%b" % (head, len(body), body) for body in self.bodies])
         self._poll, self._by_file = select.epoll(), dict[int, _Connection]()
         self._free: deque[_Connection] = deque(self._connected() for _ in range(self.connections))
@@ -154,6 +159,7 @@ class _Run:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
+    parser.add_argument("--pipeline", default="tiny")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--connections", type=int, default=100)
     parser.add_argument("--rate", type=float, default=0.0, help="requests a second; 0: as fast as they are answered")
@@ -164,6 +170,7 @@ def main() -> None:
         asked.connections,
         1 / asked.rate if asked.rate else 0.0,
         sys.stdin.buffer.read().splitlines(),
+        asked.pipeline,
     )
     gc.disable()
     lasted = run.go(asked.seconds)
