@@ -9,7 +9,7 @@ from _pytest.nodeid import coerce_node_id
 
 from tests import errors
 
-pytest_plugins = ["tests.worlds"]
+pytest_plugins = ["tests.worlds", "tests.flows.checks.fixtures"]
 EXPENSIVE = ("delivered",)
 """Worlds that take minutes to make: every test that stands on one, whatever fixtures lie between, runs in the process that made it."""
 

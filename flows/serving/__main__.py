@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 import uvicorn
+from threadpoolctl import threadpool_limits
 
 from flows.pipeline import Pipeline
 from flows.serving import app, port
@@ -124,6 +125,7 @@ def _serve(asked: argparse.Namespace, service: Service, sock: socket.socket) -> 
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         service.watch.ready.wait()
     room()
+    threadpool_limits(1)  # of this thread: for a row or a few, others only wait for each other; large requests have a thread of their own
     config = uvicorn.Config(
         app.create(service),
         http=functools.partial(Protocol, shared=Shared(lambda: service.draining)),  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from store.traffic import outcomes, predictions
 from tests.store.test_full_disk import fill
 
 PIPELINE = "flight_delay"
-FREE_PAGES = (0, 1, 3, 8, 20, 50, 120, 300)
+FREE_PAGES = (0, 3, 20, 120, 300)
 """How much room a full disk leaves, in pages of 4 KiB: nothing, up to about what a collection needs."""
 
 

@@ -130,7 +130,7 @@ def test_killed_between_its_parts_it_loses_nothing(spooled, monkeypatch):
 def test_killed_at_any_instant_it_is_completed_by_the_next_one(asked, whole, tmp_path):
     """Whichever instant a kill -9 lands at: the next run leaves the very tables that an undisturbed one leaves."""
     chance, killed = random.Random(7), 0
-    for number in range(times(4, 40)):
+    for number in range(times(2, 40)):
         root = copied(asked[0], tmp_path / f"root{number}")
         command = [sys.executable, "-m", "tests.flows.collecting", "waited", str(root.path)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:

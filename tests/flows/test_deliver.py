@@ -78,7 +78,7 @@ def test_what_was_not_tried_in_test_does_not_go_to_production(delivered_copy, un
     with pytest.raises(GateFailed) as refused:
         deliver.to_production(delivered_copy, package, "hurry", now)
     assert refused.value.asked == "arrival_minutes 2.0.0 was not tried in test."
-    assert refused.value.remedy == "Run `assay deliver arrival_minutes`."
+    assert refused.value.remedy == "Run `assay deliver arrival_minutes --version 2.0.0`."
     assert packages.deployed(delivered_copy, "arrival_minutes", "production").version == "1.0.0"
 
 
