@@ -89,25 +89,17 @@ def published(root: Root, code: Code, manifest: dict[str, Any]) -> Package | Non
 def prove(root: Root, code: Code, now: datetime) -> dict[str, Any]:
     """Checks on the pipeline, and the planted faults that prove the checks."""
     found = proving.proved(root, code, now)
+    told = [(one, one["verdict"], one["control"]) for one in found["checks"]]
+    told += [(one, one["fate"], one["check"]) for one in found["faults"]]
     rows = [
         {
             "code": one["code"],
             "title": one["title"],
-            "verdict": one["verdict"],
-            "control": one["control"],
+            "verdict": verdict,
+            "control": control,
             "sentence": one["sentence"],
         }
-        for one in found["checks"]
-    ]
-    rows += [
-        {
-            "code": one["code"],
-            "title": one["title"],
-            "verdict": one["fate"],
-            "control": one["check"],
-            "sentence": one["sentence"],
-        }
-        for one in found["faults"]
+        for one, verdict, control in told
     ]
     table(f"{code.pipeline.replace('_', '-')}-proving", rows, "Checks, and the faults that prove them")
     return found

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from flows.checks.world import World
-from flows.faults.fault import Fault, pipeline_fault
+from flows.faults.fault import Fault, numeric_inputs, pipeline_fault
 from flows.pipeline import Group, Pipeline, Read, Window
 from store.features.group import EVENT_TIME, KNOWN_TIME
 
@@ -91,7 +91,7 @@ def _moved_by(pipeline: Pipeline, compute: Callable[[np.ndarray, np.ndarray], np
 
         rows, wider = pipeline.dataset(noting, window), Window(window.start, window.end + AHEAD)
         facts = pl.concat([read(group, wider).get_column(EVENT_TIME) for group in dict.fromkeys(read_groups)])
-        key, name = pipeline.serving.key, _numeric(pipeline, rows)[0]
+        key, name = pipeline.serving.key, numeric_inputs(pipeline, rows)[0]
         prepared = pipeline.prepare(rows).select(*key, "event_time")
         asked = rows.select(key).join(prepared, on=key, how="left", maintain_order="left").get_column("event_time")
         moved = compute(np.sort(facts.to_physical().to_numpy()), asked.to_physical().to_numpy())
@@ -100,13 +100,9 @@ def _moved_by(pipeline: Pipeline, compute: Callable[[np.ndarray, np.ndarray], np
     return dataset
 
 
-def _numeric(pipeline: Pipeline, rows: pl.DataFrame) -> list[str]:
-    return [name for name in pipeline.inputs if name in rows.columns and rows.schema[name] in (pl.Int64, pl.Float64)]
-
-
 def _no_numeric_input(world: World) -> str | None:
     rows = world.pipeline.dataset(world.read(), world.window)
-    return None if _numeric(world.pipeline, rows) else f"{world.pipeline.name}'s dataset gives no numeric input."
+    return None if numeric_inputs(world.pipeline, rows) else f"{world.pipeline.name}'s dataset gives no numeric input."
 
 
 def _no_input_to_mix(world: World) -> str | None:

@@ -12,7 +12,7 @@ import polars as pl
 
 from flows.building.fit import predict
 from flows.checks.world import World
-from flows.faults.fault import Fault, pipeline_fault
+from flows.faults.fault import Fault, numeric_inputs, pipeline_fault
 from flows.pipeline import Pipeline
 
 
@@ -43,7 +43,7 @@ def _added(what: Callable[[pl.Series], pl.Series | float]) -> Callable[[Pipeline
     def planted(pipeline: Pipeline) -> dict[str, Any]:
         def prepare(rows: pl.DataFrame) -> pl.DataFrame:
             ready = pipeline.prepare(rows)
-            name = _numeric(pipeline, ready)[0]
+            name = numeric_inputs(pipeline, ready)[0]
             return ready.with_columns(
                 (pl.col(name) + what(ready.get_column("event_time"))).cast(ready.schema[name]).alias(name)
             )
@@ -70,12 +70,8 @@ def _order(asked: pl.Series) -> int:
     return list(set(names)).index(names[0])
 
 
-def _numeric(pipeline: Pipeline, ready: pl.DataFrame) -> list[str]:
-    return [name for name in pipeline.inputs if ready.schema[name] in (pl.Int64, pl.Float64)]
-
-
 def _no_numeric_input(world: World) -> str | None:
-    return None if _numeric(world.pipeline, world.spine) else f"{world.pipeline.name} has no numeric input."
+    return None if numeric_inputs(world.pipeline, world.spine) else f"{world.pipeline.name} has no numeric input."
 
 
 FAULTS = (

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from flows.checks.world import World
 from flows.pipeline import Pipeline
 
@@ -40,3 +42,8 @@ def pipeline_fault(change: Callable[[Pipeline], dict[str, Any]]) -> Callable[[Wo
 
     plant.__doc__ = change.__doc__
     return plant
+
+
+def numeric_inputs(pipeline: Pipeline, rows: pl.DataFrame) -> list[str]:
+    """The inputs that rows give as Int64 or Float64: what a number can be added to."""
+    return [name for name in pipeline.inputs if name in rows.columns and rows.schema[name] in (pl.Int64, pl.Float64)]

@@ -125,9 +125,8 @@ def _serve(asked: argparse.Namespace, service: Service, sock: socket.socket) -> 
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         service.watch.ready.wait()
     room()
-    threadpool_limits(
-        1
-    )  # of this thread: for a row or a few, others only wait for each other; large requests have a thread of their own
+    # This thread answers a row or a few, where more threads only wait for each other; large requests have a thread of their own.
+    threadpool_limits(1)
     config = uvicorn.Config(
         app.create(service),
         http=functools.partial(Protocol, shared=Shared(lambda: service.draining)),  # type: ignore[arg-type]
