@@ -76,6 +76,7 @@ class Protocol(HttpToolsProtocol):
         self._complete_by: TimerHandle | None = None
         self._coming: tuple[RequestResponseCycle, ASGI3Application] | None = None
         self._held = 0
+        self._has_turn = False
 
     # ---- a connection ----
 
@@ -119,6 +120,7 @@ class Protocol(HttpToolsProtocol):
             self._complete_by.cancel()
         self._coming = None
         self._give_free()
+        self._end_turn()
 
     def timeout_keep_alive_handler(self) -> None:
         """Idle for too long; who has not even taken their last answer gets no more of it."""
@@ -197,6 +199,7 @@ class Protocol(HttpToolsProtocol):
         """An answer, and what it was for need not be kept."""
         if not self.pipeline:
             self._give_free()
+        self._end_turn()
         super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -222,6 +225,7 @@ class Protocol(HttpToolsProtocol):
             if cycle.disconnected or self.transport.is_closing():
                 return False
             HttpToolsProtocol._start_asgi_task(self, cycle, app)
+            self._has_turn = True
             return True
 
         self._shared.turns.take(start, lambda: self._refuse(cycle))
@@ -240,6 +244,11 @@ class Protocol(HttpToolsProtocol):
             self.loop.call_soon(self.on_response_complete)  # not from here: the next one may be refused as well
         else:
             self.on_response_complete()
+
+    def _end_turn(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            self._shared.turns.answered()
 
     def _give_free(self) -> None:
         self._shared.held -= self._held

@@ -2,8 +2,10 @@
 
 A queue that is short, or that shrinks while it is served, is a burst, or what came while the process was held up:
 everybody waits for the turn. One that is long and has not shrunk, turn after turn, only makes everybody late and computes
-for people who have given up (Maurer, *Fail at Scale*, ACM Queue 2015): from then on, until calm, it has a few places, and
-who finds them taken is told to come again. So whoever is answered is answered about as fast as ever, at any load.
+for people who have given up (Maurer, *Fail at Scale*, ACM Queue 2015): from then on, until calm, nobody waits. A turn then
+lasts until its answer is written, since the next one's work would hold it up; whoever came meanwhile is told to come
+again, but for the last to come, who has the next turn. So whoever is answered is answered about as fast as ever, at any
+load.
 
 Who waits has cost nothing but the reading of the request, and who is told to come again only that and a write: a turn is
 the start of the work, and the work of one request is not interrupted by the next (``app``).
@@ -18,15 +20,16 @@ from collections import deque
 from collections.abc import Callable
 
 PLACES = 256
-FEW = 1
 ROUNDS = 1
 """How often the event loop goes round between two turns: it sees who came, hears what is on disk, and answers it."""
 BURST = 32
 """A queue that is not longer waits, however long: so many clients that each wait for their answer are no overload."""
 LOOK_TURNS = 12
-"""A longer one is looked at after so many turns: if it is as long as before, or longer, it has ``FEW`` places."""
-GROWING_TURNS = 6
-"""A longer one that has grown with each of so many turns has them at once: several times what can be answered comes."""
+"""A longer one is looked at after so many turns: if it is as long as before, or longer, it stands."""
+GROWING_TURNS = 3
+"""A longer one that has grown with each of so many turns stands at once: several times what can be answered comes."""
+ANSWER_SECONDS = 0.05
+"""A turn lasts no longer than that for its answer: a large request's is made in a thread, and holds nobody up."""
 CALM_SECONDS = 0.25
 """It is over when nobody waits and nobody had to be told for so long."""
 
@@ -41,6 +44,7 @@ class Turns:
     def __init__(self) -> None:
         self._waiting: deque[tuple[Callable[[], bool], Callable[[], None]]] = deque()
         self._is_busy = self._is_standing = False
+        self._unanswered: asyncio.TimerHandle | None = None
         self._refused_at = 0.0
         self._begin_anew()
 
@@ -50,7 +54,7 @@ class Turns:
 
     def is_full(self) -> bool:
         """Whether nobody else can wait: who asks this for somebody tells them so."""
-        full = self._is_busy and len(self._waiting) >= (FEW if self._is_standing else PLACES)
+        full = self._unanswered is not None or len(self._waiting) >= PLACES
         if full:
             self._refused_at = asyncio.get_running_loop().time()
         return full
@@ -67,6 +71,20 @@ class Turns:
         elif start():
             self._is_busy = True
             self._is_standing &= asyncio.get_running_loop().time() < self._refused_at + CALM_SECONDS
+            self._last()
+
+    def answered(self) -> None:
+        """Whoever had the turn is answered, or gone. One that comes late may end another's turn: that is only early."""
+        if self._unanswered is not None:
+            self._unanswered.cancel()
+            self._unanswered = None
+            self._rest()
+
+    def _last(self) -> None:
+        """A turn has begun."""
+        if self._is_standing:
+            self._unanswered = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self.answered)
+        else:
             self._rest()
 
     def _rest(self, rounds: int = ROUNDS) -> None:
@@ -81,7 +99,7 @@ class Turns:
             start, _ = self._waiting.popleft()
             if start():
                 self._turns += 1
-                self._rest()
+                self._last()
                 return
         self._is_busy = False
         self._begin_anew()
@@ -91,14 +109,15 @@ class Turns:
         self._length_then = PLACES + 1  # nobody has looked yet
 
     def _watch(self) -> None:
-        """Whether the queue stands; if it does, those beyond its few places are told now, the youngest first."""
+        """Whether the queue stands; if it does, all who wait but the youngest are told now."""
         length = len(self._waiting)
         self._grown = self._grown + 1 if length > self._length_before else 0
         self._is_standing |= length > BURST and self._grown >= GROWING_TURNS
         if self._turns >= LOOK_TURNS:
             self._is_standing |= length > BURST and length >= self._length_then
             self._turns, self._length_then = 0, length
-        while self._is_standing and len(self._waiting) > FEW:
-            _, refuse = self._waiting.pop()
+        while self._is_standing and len(self._waiting) > 1:
+            _, refuse = self._waiting.popleft()
             refuse()
+            self._refused_at = asyncio.get_running_loop().time()
         self._length_before = len(self._waiting)

@@ -9,8 +9,8 @@ from flows.serving.turns import Turns
 class Requests:
     """Requests, how many turns each has waited, and who was told to come again."""
 
-    def __init__(self):
-        self.turns = Turns()
+    def __init__(self, *, answers=True):
+        self.turns, self.answers = Turns(), answers
         self.done, self.waited, self.refused, self.begun = 0, [], 0, False
 
     def ask(self, *, gone=False):
@@ -27,6 +27,8 @@ class Requests:
         def work():
             self.waited.append(self.done - came)
             self.done, self.begun = self.done + 1, False
+            if self.answers:
+                self.turns.answered()
 
         def refuse():
             self.refused += 1
@@ -101,14 +103,14 @@ def test_however_much_more_comes_than_can_be_answered_who_is_answered_has_not_wa
         requests = Requests()
         run(requests.under(load, 300))
         assert len(requests.waited) >= 300  # it works all the time
-        assert max(requests.waited[2 * turns.BURST :]) <= turns.FEW
+        assert max(requests.waited[2 * turns.BURST :]) == 0
         assert requests.refused == 300 * load - len(requests.waited)
 
 
 def test_ten_times_the_load_is_noticed_after_a_few_turns():
     requests = Requests()
     run(requests.under(10, 100))
-    assert max(requests.waited) <= turns.GROWING_TURNS + turns.FEW
+    assert max(requests.waited) <= turns.BURST // 10 + 1
 
 
 def test_more_clients_than_can_wait_are_noticed_when_their_queue_has_not_shrunk():
@@ -119,7 +121,7 @@ def test_more_clients_than_can_wait_are_noticed_when_their_queue_has_not_shrunk(
     requests = Requests()
     run(work())
     assert requests.refused > turns.BURST
-    assert max(requests.waited[3 * turns.LOOK_TURNS :]) <= turns.FEW
+    assert max(requests.waited[3 * turns.LOOK_TURNS :]) == 0
 
 
 def test_when_nobody_had_to_be_told_for_a_while_a_burst_may_wait_again():
@@ -169,3 +171,52 @@ def test_between_two_turns_the_loop_answers_what_is_done():
     requests, seen = Requests(), []
     run(work())
     assert seen == [1]
+
+
+def test_while_a_queue_stands_a_turn_lasts_until_its_answer_and_who_comes_meanwhile_is_told():
+    async def work():
+        await requests.under(10, 50)
+        requests.answers = False
+        requests.come(1)
+        done, refused = requests.done + 1, requests.refused
+        for _ in range(50):
+            await asyncio.sleep(0)
+            requests.come(1)
+        told = requests.done == done, requests.refused - refused
+        requests.turns.answered()
+        await requests.over()
+        requests.answers = True
+        requests.come(1)
+        await requests.over()
+        return *told, requests.done - done
+
+    requests = Requests()
+    assert run(work()) == (True, 50, 1)
+
+
+def test_an_answer_that_does_not_come_holds_nobody_up_for_long():
+    async def work():
+        await requests.under(10, 50)
+        requests.answers = False
+        requests.come(1)
+        await requests.over()
+        requests.come(1)
+        await requests.over()
+
+    requests = Requests()
+    run(work())
+    assert requests.waited[-2:] == [0, 0]
+
+
+def test_while_a_queue_stands_who_asks_again_when_answered_is_always_answered():
+    async def work():
+        await requests.under(10, 50)
+        refused = requests.refused
+        for _ in range(20):
+            requests.come(1)
+            await requests.a_turn()
+        await requests.over()
+        return requests.refused - refused
+
+    requests = Requests()
+    assert run(work()) == 0
