@@ -14,6 +14,7 @@ from flows.checks import (
     k09_determinism,
     k10_tuner,
     k11_report,
+    k12_parity,
     k18_spine,
 )
 from flows.checks.check import Check
@@ -29,5 +30,6 @@ CHECKS: tuple[Check, ...] = (
     k09_determinism.CHECK,
     k10_tuner.CHECK,
     k11_report.CHECK,
+    k12_parity.CHECK,
     k18_spine.CHECK,
 )

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 CLOSE = 1e-12
+PREDICTED, SINGLE = 1e-9, 1e-5
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,14 @@ def moved(
         if differs.any():
             cells[column] = int(differs.sum())
     return Moved(cells, int(rows.sum()), both.height, before.height - both.height)
+
+
+def far(one: np.ndarray, other: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
+    """Which predictions differ by more than 1e-9 of the largest ``among`` them all (default: ``one``), or 1e-5 where they
+    are computed in single precision."""
+    among = one if among is None else among
+    single = bool((among.astype(np.float32).astype(np.float64) == among).all())
+    return np.abs(one - other) > (SINGLE if single else PREDICTED) * np.abs(among).max()
 
 
 def _differs(mine: pl.Series, theirs: pl.Series, exact: bool, close: float | None) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pickle
 import select
@@ -19,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -75,25 +77,31 @@ def here(world: World) -> Print:
 
 
 def elsewhere(world: World, seconds: int = SECONDS) -> Print:
-    """What it comes to in another process: the world's neighbour, or one made for it. GateFailed when that does not end well."""
+    """What it comes to in another process. Raises as ``answer``."""
+    found: Print = answer(world, functools.partial(_there, _bare(world)), seconds)
+    return found
+
+
+def answer(world: World, question: Callable[[], Any], seconds: int = SECONDS) -> Any:
+    """What a question gives in another process: the world's neighbour, or one made for it. GateFailed when that does not end well."""
     if world.neighbour is None:
         with Neighbour() as neighbour:
-            return elsewhere(world.but(neighbour=neighbour.address), seconds)
+            return answer(world.but(neighbour=neighbour.address), question, seconds)
     with tempfile.TemporaryDirectory(prefix="assay-elsewhere-", dir=world.within) as folder:
-        question, answer = Path(folder) / "world", Path(folder) / "print"
-        question.write_bytes(cloudpickle.dumps(_bare(world)))
+        given = Path(folder) / "answer"
+        (Path(folder) / "question").write_bytes(cloudpickle.dumps(question))
         _ask(world.neighbour, folder, seconds)
-        if not answer.exists():
+        if not given.exists():
             raise GateFailed(
                 f"{world.pipeline.name} does not come to its end in another process.",
                 f"It was given {seconds} s there; it hung, or ended the process.",
                 "Make it faster, or let it depend on nothing but its own folder and the store.",
             )
-        found: Print | str = pickle.loads(answer.read_bytes())
-        if isinstance(found, str):
+        found, raised = pickle.loads(given.read_bytes())
+        if raised:
             raise GateFailed(
                 f"{world.pipeline.name} does not run in another process.",
-                f"There it raised {found}.",
+                f"There it raised {raised}.",
                 "Let it depend on nothing but its own folder and the store.",
             )
         return found
@@ -156,17 +164,20 @@ def _digest(frame: pl.DataFrame) -> str:
     return blobs.digest(frame.write_ndjson().encode())
 
 
+def _there(world: World) -> Print:
+    with threadpool_limits(1):
+        return _print(world, world.rows, train(world.pipeline, world.rows, seed=SEED))
+
+
 def answered(folder: Path) -> None:
-    """In a fork of the other process: build, train, and leave the print, or what was raised."""
+    """In a fork of the other process: answer the question, and leave what comes of it, or what was raised."""
     try:
-        world: World = pickle.loads((folder / "world").read_bytes())
-        with threadpool_limits(1):
-            found: Print | str = _print(world, world.rows, train(world.pipeline, world.rows, seed=SEED))
+        found, raised = pickle.loads((folder / "question").read_bytes())(), ""
     except Exception as error:  # whatever a user's code raises is told, not lost
-        found = f"{type(error).__name__}: {error}"
+        found, raised = None, f"{type(error).__name__}: {error}"
     half = folder / "half"
-    half.write_bytes(pickle.dumps(found))
-    half.rename(folder / "print")
+    half.write_bytes(pickle.dumps((found, raised)))
+    half.rename(folder / "answer")
 
 
 def main(address: Path) -> None:

@@ -32,7 +32,7 @@ from flows.checks.world import World
 from flows.pipeline import Derived
 from store.features.group import EVENT_TIME
 
-CLOSE, SINGLE, JITTER = 1e-9, 1e-5, 1e-12
+CLOSE, JITTER = 1e-9, 1e-12
 ROWS, ONES, BATCH, TICKS, WIDEST, EXAMINED = 240, 24, 17, 6, 30, 40
 Asked = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -104,22 +104,15 @@ def _predictions(world: World) -> tuple[int, int, int]:
     data = matrix(pipeline, _some(world.rows)).with_row_index("_row")
     rows = data.drop("_row")
     base = predict(pipeline, model, rows)
-    restless, apart = _far(base, predict(pipeline, model, rows)), np.zeros(rows.height, dtype=bool)
+    restless, apart = compare.far(base, predict(pipeline, model, rows)), np.zeros(rows.height, dtype=bool)
     for parts in _ways(data):
         found = np.concatenate([predict(pipeline, model, part.drop("_row")) for part in parts])
         places = pl.concat(parts).get_column("_row").to_numpy()
-        apart[places] |= _far(base[places], found, base)
+        apart[places] |= compare.far(base[places], found, base)
     places = np.flatnonzero(apart | restless)
     unstable = sum(not restless[place] and _jumps(world, rows[int(place)]) for place in places[:EXAMINED])
     moved = 0 if unstable == min(places.size, EXAMINED) else places.size - unstable
-    return int(moved), int(places.size - moved), int(_far(base, base[::-1]).sum())
-
-
-def _far(one: np.ndarray, other: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
-    """Which predictions differ by more than the precision they are computed in."""
-    among = one if among is None else among
-    single = bool((among.astype(np.float32).astype(np.float64) == among).all())
-    return np.abs(one - other) > (SINGLE if single else CLOSE) * np.abs(among).max()
+    return int(moved), int(places.size - moved), int(compare.far(base, base[::-1]).sum())
 
 
 def _jumps(world: World, row: pl.DataFrame) -> bool:
@@ -130,7 +123,7 @@ def _jumps(world: World, row: pl.DataFrame) -> bool:
         for factor in (1 - JITTER, 1 + JITTER)
     ]
     found = np.concatenate([predict(world.pipeline, world.trained.model, one) for one in near])
-    return bool(_far(found[[0, 0]], found[1:]).any())
+    return bool(compare.far(found[[0, 0]], found[1:]).any())
 
 
 def _derived(world: World, one: Derived) -> int:

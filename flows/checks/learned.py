@@ -7,12 +7,13 @@ so a wrapper hides nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 DEEPEST = 60
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic)
 
 
 def learned(model: Any) -> dict[str, str]:
@@ -28,8 +29,22 @@ def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     return sorted(path for path in one.keys() | other.keys() if one.get(path) != other.get(path))
 
 
+def reached(model: Any) -> Iterator[Any]:
+    """The model and every object with attributes of its own that can be reached below it, each once."""
+    seen, waiting = dict[int, Any](), [(model, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if id(value) in seen or depth > DEEPEST or isinstance(value, _PLAIN):
+            continue
+        seen[id(value)] = value
+        if hasattr(value, "__dict__") and not isinstance(value, type):
+            yield value
+        if not (isinstance(value, np.ndarray) and value.dtype != object):
+            waiting += [(part, depth + 1) for _, part in _parts(value, "", {})]
+
+
 def _walk(value: Any, path: str, found: dict[str, str], seen: dict[int, Any], depth: int) -> None:
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes | np.generic):
+    if isinstance(value, _PLAIN):
         found[path] = repr(value)
         return
     if isinstance(value, np.ndarray) and value.dtype != object:

@@ -33,6 +33,7 @@ from flows.building.catalog import Catalog
 from flows.building.fit import matrix, predict
 from flows.checks import rewrite
 from flows.checks.futures import Futures
+from flows.checks.road import PRODUCTION, Road
 from flows.checks.training import Trained, train
 from flows.pipeline import Group, Pipeline, Read, TimeSplit, Window
 from store import blobs
@@ -55,6 +56,7 @@ STAGES = {
     "rows": ("features",),
     "futures": (),
     "trained": ("inputs", "split", "search", "tune", "fit", "estimator", "predict", "metric", "task"),
+    "stored": (),
     "judged": ("slices", "trusted", "name"),
 }
 """What is built, in order, and the components of a pipeline that it depends on besides those before it."""
@@ -82,7 +84,7 @@ class World:
     ``published``: from when derived groups are published. ``asked``: the groups its dataset reads. ``share`` of the
     spine is kept in ``rows``. ``door``: what the write door makes of the facts; a fault can stand there. ``within``:
     where scratch roots are made (default: the system's temporary folder). ``neighbour``: where another process answers
-    (see ``elsewhere``; default: one is started when it is asked).
+    (see ``elsewhere``; default: one is started when it is asked). ``road``: what a service of it is made of.
     """
 
     pipeline: Pipeline
@@ -95,6 +97,7 @@ class World:
     door: Change = as_given
     within: Path | None = None
     neighbour: Path | None = None
+    road: Road = PRODUCTION
 
     @cached_property
     def scratch(self) -> Scratch:
@@ -122,11 +125,16 @@ class World:
         return train(self.pipeline, self.rows)
 
     @cached_property
+    def stored(self) -> bytes:
+        """The trained model as it is stored."""
+        return artifact.dumps(self.trained.model)
+
+    @cached_property
     def judged(self) -> pl.DataFrame:
         """The test rows with the predictions of the trained model as it is read back from its bytes: the columns key,
         event_time, slices, label and prediction, as ``analyse`` gets them."""
         pipeline, trained = self.pipeline, self.trained
-        model = artifact.loads(artifact.dumps(trained.model), trusted=pipeline.trusted, package=pipeline.name)
+        model = artifact.loads(self.stored, trusted=pipeline.trusted, package=pipeline.name)
         columns = list(dict.fromkeys((*self.key, *pipeline.slices, "label")))
         prediction = pl.Series("prediction", predict(pipeline, model, matrix(pipeline, trained.test)), dtype=pl.Float64)
         return trained.test.select(columns).with_columns(prediction)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.faults import analyse, company, data, derived, environment, preprocess, schema, spine, split, tune
+from flows.faults import analyse, company, data, deploy, derived, environment, preprocess, schema, spine, split, tune
 from flows.faults.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
@@ -16,4 +16,5 @@ FAULTS: tuple[Fault, ...] = (
     *tune.FAULTS,
     *environment.FAULTS,
     *analyse.FAULTS,
+    *deploy.FAULTS,
 )

@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from flows.checks.learned import differences, learned
+from flows.checks.learned import differences, learned, reached
 
 RANDOM = np.random.default_rng(0)
 DATA, LABELS = RANDOM.normal(size=(60, 3)), RANDOM.normal(size=60)
@@ -55,3 +55,11 @@ def test_arrays_of_objects_sets_and_slots_are_looked_into():
     boxed = np.array([one, None], dtype=object)
 
     assert len(differences(learned(boxed), learned(np.array([other, None], dtype=object)))) == 1
+
+
+def test_every_object_below_a_model_is_reached_once(clean):
+    """Those that hold it and those it holds, however deep, and no type."""
+    found = list(reached({"one": [clean.trained.model], "other": clean.trained.model}))
+
+    assert sum(hasattr(one, "mean_") for one in found) == 1
+    assert not any(isinstance(one, type) for one in found)
