@@ -104,8 +104,9 @@ def _rows(world: World, cutoff: datetime, near: pl.Expr) -> pl.DataFrame:
     known = (cutoff, cutoff + rewrite.MICROSECOND)
 
     def harshly(group: Group, rows: pl.DataFrame) -> pl.DataFrame:
-        late = rewrite.late(group, rows, cutoff, known, recent=_recent(world), spared=spared)
-        return pl.concat([rewrite.otherwise(group, rows, future, spared=spared), late])
+        other = rewrite.otherwise(group, rows, future, spared=spared)
+        late = rewrite.late(group, rows, cutoff, known, recent=_recent(world), spared=spared, beside=other)
+        return pl.concat([other, late])
 
     def gently(group: Group, rows: pl.DataFrame) -> pl.DataFrame:
         return rewrite.otherwise(group, rows, future, spared=spared, added=False)

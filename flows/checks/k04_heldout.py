@@ -17,7 +17,7 @@ Cost: one build of the features and three trainings, the search cut to one trial
 What does not alarm: a pipeline that differs between two trainings on the *same* rows (wall times a search notes down
 are left out; what else differs makes the check VACUOUS: it cannot tell); a refit on all rows, which is a declared
 later step; validation rows, which may tune and stop early. The source is left alone where training rows are not all
-older than the test rows (a split that is not by time).
+older than the test rows (a split that is not by time): there K02 and K08 see what has looked at all rows.
 """
 
 from __future__ import annotations
@@ -100,13 +100,19 @@ def _probes(trained: Trained) -> pl.DataFrame:
     return pl.concat([part.head(PROBES) for part in (trained.train, trained.validation, trained.test)])
 
 
+def time_parts(world: World) -> bool:
+    """Whether everything that is fitted was asked and answered before the first test row."""
+    train_rows, validation, test = parted(world.pipeline, world.rows)
+    start, earlier = test.get_column("event_time").min(), pl.concat([train_rows, validation])
+    return bool(earlier.select((pl.max_horizontal("event_time", "label_time") < start).all()).item())
+
+
 def _at_the_source(world: World) -> compare.Moved | None:
     """Training and validation rows in the world where everything since the first test row went otherwise; None if
     they are not all older."""
     train_rows, validation, test = parted(world.pipeline, world.rows)
     start, earlier = test.get_column("event_time").min(), pl.concat([train_rows, validation])
-    older = pl.max_horizontal("event_time", "label_time") < start
-    if not isinstance(start, datetime) or not earlier.select(older.all()).item():
+    if not isinstance(start, datetime) or not time_parts(world):
         return None
     return compare.moved(earlier, world.otherwise(start), on=world.key, columns=["label", *world.pipeline.columns])
 

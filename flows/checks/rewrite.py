@@ -63,10 +63,12 @@ def late(
     recent: timedelta,
     spared: Collection[str] = (),
     wanted: int = LATE_ROWS,
+    beside: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Late rows to add: of what happened up to ``recent`` before ``cutoff`` and was known by it (the last 50 such rows,
     if they are fewer), copies with other values that happened microseconds after and were known at the instants of
-    ``known``, in turn. About ``wanted``, newest last."""
+    ``known``, in turn. About ``wanted``, newest last. New keys are none of the rows', or of those
+    ``beside`` which they are to stand."""
     past = rows.filter(pl.col(EVENT_TIME) < cutoff - SECOND, pl.col(KNOWN_TIME) < cutoff).sort(EVENT_TIME, *group.keys)
     copied = past.tail(max(FEWEST, past.filter(pl.col(EVENT_TIME) >= cutoff - recent).height))
     if copied.is_empty():
@@ -77,7 +79,8 @@ def late(
     many = numbered.with_columns(pl.col(EVENT_TIME) + pl.duration(microseconds="_copy")).drop("_copy")
     turn = pl.int_range(pl.len()) % len(known)
     instants = pl.lit(pl.Series(list(known), dtype=TIME))
-    return _as_others(group, rows, many.with_columns(instants.gather(turn).alias(KNOWN_TIME)).sort(EVENT_TIME))
+    told = many.with_columns(instants.gather(turn).alias(KNOWN_TIME)).sort(EVENT_TIME)
+    return _as_others(group, rows if beside is None else beside, told)
 
 
 def ancient(group: Group, rows: pl.DataFrame, before: datetime, known: datetime, *, wanted: int) -> pl.DataFrame:

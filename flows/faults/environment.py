@@ -37,7 +37,7 @@ def jittered(pipeline: Pipeline) -> dict[str, Any]:
     return {"predict": asked}
 
 
-def _added(what: Callable[[pl.Series], pl.Series | float]) -> Callable[[Pipeline], dict[str, Any]]:
+def _added(what: Callable[[pl.Series], pl.Series | int]) -> Callable[[Pipeline], dict[str, Any]]:
     """Something of the process is added to the first numeric input; ``what`` is given when each row is asked."""
 
     def planted(pipeline: Pipeline) -> dict[str, Any]:
@@ -54,9 +54,9 @@ def _added(what: Callable[[pl.Series], pl.Series | float]) -> Callable[[Pipeline
     return planted
 
 
-def _now(asked: pl.Series) -> float:
-    """Seconds of the process's own clock are added to an input."""
-    return time.monotonic()
+def _now(asked: pl.Series) -> int:
+    """Microseconds of the process's own clock are added to an input: seconds of whole numbers could be the other process's."""
+    return time.monotonic_ns() // 1000
 
 
 def _local_hour(asked: pl.Series) -> pl.Series:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from flows.building.fit import predict
+from flows.checks import k04_heldout
 from flows.checks.world import World
 from flows.faults.fault import Fault, pipeline_fault
 from flows.faults.heldout import Peeking
@@ -67,12 +68,19 @@ def no_numeric_input(world: World) -> str | None:
     return None if numeric else f"{world.pipeline.name} has no numeric input."
 
 
+def _no_input_before(world: World) -> str | None:
+    """K04 rewrites the source from the first test row on, which tells something only where all that is fitted is older."""
+    if k04_heldout.time_parts(world):
+        return no_numeric_input(world)
+    return f"{world.pipeline.name} is not split by time: what looked at all rows is for K02 and K08 to see."
+
+
 def _no_float(world: World) -> str | None:
     floats = any(world.rows.schema[name].is_float() for name in world.pipeline.columns)
     return None if floats else f"{world.pipeline.name} has no column of floats."
 
 
 FAULTS = (
-    Fault("F04", "inputs scaled on all rows", "K04", pipeline_fault(scaled_on_all_rows), no_numeric_input),
+    Fault("F04", "inputs scaled on all rows", "K04", pipeline_fault(scaled_on_all_rows), _no_input_before),
     Fault("F05", "a scaler on all rows, behind a class", "K04", pipeline_fault(scaled_behind_a_class), _no_float),
 )

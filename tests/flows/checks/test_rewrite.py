@@ -9,6 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from flows.checks import rewrite
+from flows.pipeline import Group
 from tests.flows.checks import shop
 
 CUTOFF = shop.START + 20 * shop.DAY + timedelta(hours=7)
@@ -41,6 +42,16 @@ def test_a_key_that_is_there_once_gets_no_second_row():
     other = rewrite.otherwise(shop.ORDERS, rows, rewrite.known_from(CUTOFF))
 
     assert pl.concat([other, late])["order_id"].is_unique().all()
+
+
+def test_numbers_for_keys_of_late_rows_are_none_of_those_given_to_second_rows():
+    group = Group("visits", {"id": pl.Int64()}, {"size": pl.Float64()})
+    rows = FACTS["orders"].select(pl.int_range(pl.len()).alias("id"), "event_time", "known_time", "size")
+    other = rewrite.otherwise(group, rows, rewrite.known_from(CUTOFF))
+    late = rewrite.late(group, rows, CUTOFF, (CUTOFF,), recent=shop.DAY, beside=other)
+
+    assert other["id"].max() > rows["id"].max()
+    assert pl.concat([other, late])["id"].is_unique().all()
 
 
 def test_nulls_go_only_where_nulls_are_already():

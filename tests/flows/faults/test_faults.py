@@ -7,6 +7,7 @@ import dataclasses
 import polars as pl
 import pytest
 from sklearn.dummy import DummyClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 from flows.building.fit import matrix, predict
 from flows.checks import proving
@@ -103,6 +104,29 @@ def test_units_on_both_sides_are_planted_where_a_unit_is_declared_and_recurs(cle
 )
 def test_where_it_cannot_be_planted_it_says_why(clean, code, components, why):
     assert FAULT_OF[code].excuse(clean.planted(dataclasses.replace(shop.PIPELINE, **components))) == why
+
+
+def test_the_hardest_rows_are_left_out_where_the_model_is_wrong_about_many_of_them_alike(clean):
+    """A tree says 0 or 1: the tenth of the rows is not told by how wrong it is."""
+    tree = dataclasses.replace(
+        shop.PIPELINE,
+        estimator=lambda parameters: shop.prepared(DecisionTreeClassifier(random_state=0)),
+        search=Search(),
+    )
+
+    assert _planted(clean.planted(tree), FAULT_OF["F09"]).killed
+
+
+def test_scaling_on_all_rows_is_left_to_others_where_the_split_is_not_by_time(clean):
+    """K04 rewrites the source only where all that is fitted is older than the test rows."""
+    turns = dataclasses.replace(
+        shop.PIPELINE, independent_unit="order_id",
+        split=lambda rows: (rows["order_id"].hash() % 3).replace_strict({0: "train", 1: "validation", 2: "test"}),
+    )  # fmt: skip
+
+    assert FAULT_OF["F04"].excuse(clean.planted(turns)) == (
+        "shop_late is not split by time: what looked at all rows is for K02 and K08 to see."
+    )
 
 
 def test_without_a_derived_group_no_late_row_can_be_let_through(clean):
