@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 SOURCES := store flows console tests
 
-.PHONY: demo test soak lint types bench lock clean
+.PHONY: demo test soak lint types bench power lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/assay demo $(if $(ONCE),--once)
@@ -29,6 +29,10 @@ types: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.bench $(if $(SMALL),--small,--keep)
 
+# Clean pipelines of many kinds, all checks, all faults: writes docs/power.md. What is finished is not run again (.power/).
+power: $(INSTALLED)
+	$(BIN)/python -m tests.power
+
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'assay needs Python 3.11 or newer; this is ' + sys.version.split()[0])"
 	@$(PYTHON) -c "import venv, ensurepip" || (echo "Python's venv is missing: on Debian, apt-get install python3-venv" && exit 1)
@@ -44,4 +48,4 @@ lock:
 	  --extra demo --extra dev pyproject.toml --output-file requirements.lock
 
 clean:
-	rm -rf .venv .demo .bench
+	rm -rf .venv .demo .bench .power
