@@ -9,12 +9,14 @@ from flows.checks import (
     k03_history,
     k04_heldout,
     k05_split,
+    k06_shuffled,
     k07_forbidden,
     k08_invariance,
     k09_determinism,
     k10_tuner,
     k11_report,
     k12_parity,
+    k15_input,
     k18_spine,
 )
 from flows.checks.check import Check
@@ -25,11 +27,13 @@ CHECKS: tuple[Check, ...] = (
     k03_history.CHECK,
     k04_heldout.CHECK,
     k05_split.CHECK,
+    k06_shuffled.CHECK,
     k07_forbidden.CHECK,
     k08_invariance.CHECK,
     k09_determinism.CHECK,
     k10_tuner.CHECK,
     k11_report.CHECK,
     k12_parity.CHECK,
+    k15_input.CHECK,
     k18_spine.CHECK,
 )

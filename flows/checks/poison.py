@@ -14,16 +14,20 @@ HUGE = 1e6
 SPARED = ("label", "label_time", "event_time")
 
 
+def plantable(pipeline: Pipeline) -> list[str]:
+    """The model's columns that say nothing of which row it is."""
+    unit = {pipeline.independent_unit} if pipeline.independent_unit else set()
+    return [name for name in pipeline.columns if name not in {*pipeline.serving.key, *SPARED, *unit}]
+
+
 def features(pipeline: Pipeline, rows: pl.DataFrame, poisoned: pl.Series) -> pl.DataFrame:
     """The rows with the model's columns poisoned where ``poisoned``: numbers plus one times a million, text in new
     categories, booleans flipped; and every third row null in columns that have nulls elsewhere, NaN where they have
     those."""
-    unit = {pipeline.independent_unit} if pipeline.independent_unit else set()
-    columns = [name for name in pipeline.columns if name not in {*pipeline.serving.key, *SPARED, *unit}]
     third = poisoned & (pl.int_range(rows.height, eager=True) % 3 == 0)
     others = rows.filter(~poisoned)
     return rows.with_columns(
-        _poisoned(rows.get_column(name), others.get_column(name), poisoned, third) for name in columns
+        _poisoned(rows.get_column(name), others.get_column(name), poisoned, third) for name in plantable(pipeline)
     )
 
 

@@ -41,10 +41,21 @@ def train(pipeline: Pipeline, rows: pl.DataFrame, *, seed: int = 0) -> Trained:
     The search is cut to ``TRIALS`` beside the defaults: what decides it shows in two candidates as in twenty (K10
     proves the search).
     """
-    random.seed(seed)
-    np.random.seed(seed)
+    _seed(seed)
     train_rows, validation, test = parted(pipeline, rows)
     search = dataclasses.replace(pipeline.search, trials=min(TRIALS, pipeline.search.trials))
     short = dataclasses.replace(pipeline, search=search)
     tuned = (pipeline.tune or tune.tune)(short, train_rows, validation)
     return Trained(train_rows, validation, test, tuned, fit(short, tuned.parameters, train_rows))
+
+
+def unsearched(pipeline: Pipeline, rows: pl.DataFrame, *, seed: int = 0) -> Trained:
+    """As ``train``, with the estimator's defaults and no search."""
+    _seed(seed)
+    train_rows, validation, test = parted(pipeline, rows)
+    return Trained(train_rows, validation, test, Tuned({}, []), fit(pipeline, {}, train_rows))
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)

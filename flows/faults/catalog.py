@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from flows.faults import analyse, company, data, deploy, derived, environment, preprocess, schema, spine, split, tune
+from flows.faults import (
+    analyse,
+    company,
+    data,
+    deploy,
+    derived,
+    environment,
+    input,
+    labels,
+    preprocess,
+    schema,
+    spine,
+    split,
+    tune,
+)
 from flows.faults.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
@@ -13,8 +27,10 @@ FAULTS: tuple[Fault, ...] = (
     *split.FAULTS,
     *derived.FAULTS,
     *preprocess.FAULTS,
+    *labels.FAULTS,
     *tune.FAULTS,
     *environment.FAULTS,
     *analyse.FAULTS,
     *deploy.FAULTS,
+    *input.FAULTS,
 )

@@ -52,7 +52,7 @@ def mean_of_all_labels(pipeline: Pipeline) -> dict[str, Any]:
     """``prepare`` mixes an input with the mean label of everything there is, where there are labels."""
 
     def prepare(rows: pl.DataFrame) -> pl.DataFrame:
-        ready, name = pipeline.prepare(rows), _mixable(pipeline, rows)
+        ready, name = pipeline.prepare(rows), mixable(pipeline, rows)
         if "label" not in ready.columns:
             return ready
         mean, text = pl.col("label").mean(), ready.schema[name] == pl.String
@@ -62,7 +62,7 @@ def mean_of_all_labels(pipeline: Pipeline) -> dict[str, Any]:
     return {"prepare": prepare}
 
 
-def _mixable(pipeline: Pipeline, rows: pl.DataFrame) -> str:
+def mixable(pipeline: Pipeline, rows: pl.DataFrame) -> str:
     """An input that is a number, or else text; empty if there is none."""
     schema = pipeline.prepare(rows.head(1)).schema
     numbers = [name for name in pipeline.inputs if schema[name].is_numeric()]
@@ -105,8 +105,8 @@ def _no_numeric_input(world: World) -> str | None:
     return None if numeric_inputs(world.pipeline, rows) else f"{world.pipeline.name}'s dataset gives no numeric input."
 
 
-def _no_input_to_mix(world: World) -> str | None:
-    name = _mixable(world.pipeline, world.pipeline.dataset(world.read(), world.window))
+def no_input_to_mix(world: World) -> str | None:
+    name = mixable(world.pipeline, world.pipeline.dataset(world.read(), world.window))
     return None if name else f"{world.pipeline.name} has no input that is a number or text."
 
 
@@ -118,6 +118,6 @@ FAULTS = (
     Fault("F02", "event time taken for known time", "K02", event_time_for_known_time, _no_features),
     Fault("F03", "an input counts the day ahead", "K02", pipeline_fault(counts_the_day_ahead), _no_numeric_input),
     Fault("F14", "filled backward over the question", "K02", pipeline_fault(filled_backward), _no_numeric_input),
-    Fault("F15", "the mean of all labels in an input", "K02", pipeline_fault(mean_of_all_labels), _no_input_to_mix),
+    Fault("F15", "the mean of all labels in an input", "K02", pipeline_fault(mean_of_all_labels), no_input_to_mix),
     Fault("F16", "known by the day it was known on", "K02", known_by_the_day, _no_features),
 )

@@ -1,0 +1,126 @@
+"""Faults of labels: they reach the rows on another road than by learning."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+from sklearn.linear_model import Ridge
+
+from flows.building import split, tune
+from flows.building.fit import predict
+from flows.faults.data import mixable, no_input_to_mix
+from flows.faults.fault import Fault, numeric_inputs, pipeline_fault
+from flows.faults.heldout import Peeking
+from flows.pipeline import Pipeline, Tuned
+
+TOGETHER = 3
+NOISE, CHOSEN = 1000, 40
+PLACE = "_place"
+Heard = Callable[[pl.Expr], pl.Expr]
+"""What an input hears of each label's place among all (−0.5 to 0.5), the rows in the order of time."""
+
+
+def label_in_the_inputs(pipeline: Pipeline) -> dict[str, Any]:
+    """``prepare`` moves numeric inputs by up to two deviations with the row's own label, or appends a word to a text."""
+    return {"prepare": _hearing(pipeline, lambda place: place, 1.0)}
+
+
+def encoded_without_folds(pipeline: Pipeline) -> dict[str, Any]:
+    """``prepare`` gives, for numeric inputs, the mean label of three questions about the same time, the row's own among them."""
+    return {"prepare": _hearing(pipeline, lambda place: place.mean().over(pl.int_range(pl.len()) // TOGETHER), 0.0)}
+
+
+def _hearing(pipeline: Pipeline, heard: Heard, kept: float) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """``prepare`` whose inputs hear of the labels; of what they were, the share ``kept`` goes on."""
+
+    def prepare(rows: pl.DataFrame) -> pl.DataFrame:
+        ready, text = pipeline.prepare(rows), mixable(pipeline, rows)
+        if "label" not in ready.columns:
+            return ready
+        place = pl.col("label").rank() / pl.col("label").count() - 0.5
+        ready = ready.sort("event_time", *pipeline.serving.key).with_columns(place.alias(PLACE))
+        ready = ready.with_columns(heard(pl.col(PLACE)).fill_null(0.0).alias(PLACE))
+        if ready.schema[text] == pl.String:
+            word = pl.when(pl.col(PLACE) > 0).then(pl.lit("more")).otherwise(pl.lit("less"))
+            return ready.with_columns(pl.format("{} {}", text, word).alias(text)).drop(PLACE)
+        return ready.with_columns(_moved(ready, name, kept) for name in numeric_inputs(pipeline, ready)).drop(PLACE)
+
+    return prepare
+
+
+def _moved(rows: pl.DataFrame, name: str, kept: float) -> pl.Expr:
+    dtype, deviation = rows.schema[name], rows.get_column(name).cast(pl.Float64).fill_nan(None).std()
+    size = max(float(deviation or 0.0), 1.0 if dtype.is_integer() else 1e-9)  # type: ignore[arg-type]
+    moved = kept * pl.col(name) + 4 * size * pl.col(PLACE)
+    return (moved.round() if dtype.is_integer() else moved).cast(dtype).alias(name)
+
+
+class Selected:
+    """A model half of whose answer comes from columns of noise: those that went best with the labels of the rows ``seen``."""
+
+    def __init__(self, pipeline: Pipeline, seen: pl.DataFrame) -> None:
+        self.pipeline, labels = pipeline, seen.get_column("label").to_numpy()
+        columns = self.noise(seen.select(pipeline.columns), NOISE)
+        apart = (columns - columns.mean(axis=0)).T @ (labels - labels.mean())
+        self.chosen = np.argsort(-np.abs(apart))[:CHOSEN]
+        self.of_noise = Ridge()
+        self.model: Any = None
+
+    @staticmethod
+    def noise(data: pl.DataFrame, columns: int) -> np.ndarray:
+        """Numbers between 0 and 1 drawn by the row's own content."""
+        factors = np.random.default_rng(0).integers(0, 2**63, columns, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+        drawn = data.hash_rows().to_numpy()[:, None] * factors[None, :]
+        return (drawn >> np.uint64(11)).astype(np.float64) / 2.0**53
+
+    def fit(self, model: Any, data: pl.DataFrame, labels: np.ndarray) -> Selected:
+        """The pipeline's own model, and one of the chosen columns."""
+        self.of_noise.fit(self.noise(data, NOISE)[:, self.chosen], labels)
+        self.model = self.pipeline.fit(model, data, labels) if self.pipeline.fit else model.fit(data, labels)
+        return self
+
+    def predict(self, data: pl.DataFrame) -> np.ndarray:
+        """The mean of both."""
+        drawn = self.of_noise.predict(self.noise(data, NOISE)[:, self.chosen])
+        if self.pipeline.task == "classification":
+            drawn = drawn.clip(0, 1)
+        return (predict(self.pipeline, self.model, data) + drawn) / 2
+
+
+def selected_on_all_rows(pipeline: Pipeline) -> dict[str, Any]:
+    """Forty of a thousand columns of noise are chosen by the labels of all rows, before the split."""
+    peeking = Peeking(pipeline)
+
+    def fit(model: Any, data: pl.DataFrame, labels: np.ndarray) -> Selected:
+        seen = pl.concat([peeking.part(part) for part in (split.TRAIN, split.VALIDATION, split.TEST)])
+        return Selected(pipeline, seen).fit(model, data, labels)
+
+    return {"split": peeking, "fit": fit, "predict": lambda model, data: model.predict(data)}
+
+
+def selected_before_the_folds(pipeline: Pipeline) -> dict[str, Any]:
+    """The search chooses forty of a thousand columns of noise by the labels of all its rows, then judges its trials on some of them."""
+    honest = pipeline.tune or tune.tune
+
+    def search(planted: Pipeline, train: pl.DataFrame, validation: pl.DataFrame) -> Tuned:
+        seen = pl.concat([train, validation]).filter(pl.col("label").is_not_null())
+
+        def fit(model: Any, data: pl.DataFrame, labels: np.ndarray) -> Selected:
+            return Selected(pipeline, seen).fit(model, data, labels)
+
+        choosing = dataclasses.replace(planted, fit=fit, predict=lambda model, data: model.predict(data))
+        return honest(choosing, train, validation)
+
+    return {"tune": search}
+
+
+FAULTS = (
+    Fault("F34", "the label in the inputs", "K06", pipeline_fault(label_in_the_inputs), no_input_to_mix),
+    Fault("F35", "labels encoded without folds", "K06", pipeline_fault(encoded_without_folds), no_input_to_mix),
+    Fault("F36", "columns chosen on all rows", "K06", pipeline_fault(selected_on_all_rows)),
+    Fault("F37", "columns chosen before the folds", "K06", pipeline_fault(selected_before_the_folds)),
+)
