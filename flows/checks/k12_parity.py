@@ -115,7 +115,7 @@ CHECK = Check("K12", "parity", look)
 def moments(world: World) -> list[Moment]:
     """Rows of the dataset and changed ones, with what the batch says of them, by the instants at which they can be asked."""
     raw = _raw(world)
-    still, changes = list(_still(world, raw)), _changes(world, raw)
+    still, changes = _still(world, raw), _changes(world, raw)
     found = [Moment(now, list(_real(world, rows))) for now, rows in still]
     turns = [(number % len(still), number // len(still)) for number in range(len(changes) if still else 0)]
     rows = [still[place][1][turn % still[place][1].height] for place, turn in turns]
@@ -146,19 +146,22 @@ def _raw(world: World) -> pl.DataFrame:
     return rows.filter(~pl.any_horizontal(pl.lit(value=False), *endless).fill_null(value=False))
 
 
-def _still(world: World, raw: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]:
-    """Instants, in order, and rows asked at or after them before the next fact takes effect."""
-    places = effective(world).search_sorted(raw.get_column("_asked"), side="right")
-    placed = raw.with_columns(pl.Series("_still", places)).sort("_asked", maintain_order=True)
+def askable(world: World) -> list[tuple[datetime, pl.DataFrame]]:
+    """Instants, in order, and rows of the dataset (``_raw``) asked at or after them before the next fact takes effect."""
+    return _still(world, _raw(world))
+
+
+def _still(world: World, raw: pl.DataFrame) -> list[tuple[datetime, pl.DataFrame]]:
+    facts = effective(world).search_sorted(raw.get_column("_asked"), side="right")
+    placed = raw.with_columns(pl.Series("_still", facts)).sort("_asked", maintain_order=True)
     parts = [part.drop("_still") for _, part in placed.group_by("_still", maintain_order=True)]
     if not parts:
-        return
+        return []
     usual = sorted(part.height for part in parts)[len(parts) // 2]
     wanted = min(MOMENTS, len(parts), max(3, math.ceil(ROWS / usual)))
-    for place in sorted({int(place) for place in np.linspace(0, len(parts) - 1, wanted)}):
-        first = parts[place].get_column("_asked").min()
-        assert isinstance(first, datetime)
-        yield first, parts[place].gather_every(max(1, parts[place].height * wanted // ROWS))
+    places = sorted({int(place) for place in np.linspace(0, len(parts) - 1, wanted)})
+    chosen = [parts[place].gather_every(max(1, parts[place].height * wanted // ROWS)) for place in places]
+    return [(part.get_column("_asked").item(0), part) for part in chosen]
 
 
 def _changes(world: World, raw: pl.DataFrame) -> list[pl.Expr]:
