@@ -271,6 +271,7 @@ class Pipeline:
     ``label_time`` (when the label can be known). ``prepare`` adds ``event_time`` and the computed ``inputs``, the row columns
     that the model sees beside the joined ``features``. ``floor`` is the least acceptable value of ``metric`` on the test rows.
     ``monitor_not`` lists model columns whose change is no news (calendar). ``trusted``: third-party types a stored model may hold.
+    ``legitimate``: a model column that alone tells the label, and the reason why it may (K17 asks).
     """
 
     name: str
@@ -299,6 +300,7 @@ class Pipeline:
     monitor_not: tuple[str, ...] = ()
     independent_unit: str | None = None
     trusted: tuple[str, ...] = ()
+    legitimate: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -354,6 +356,7 @@ class Pipeline:
             "value_unit": self.value.unit if self.value else "",
             "independent_unit": self.independent_unit,
             "trusted": list(self.trusted),
+            "legitimate": dict(self.legitimate),
         }
 
 

@@ -17,6 +17,7 @@ from flows.checks import (
     k11_report,
     k12_parity,
     k15_input,
+    k17_proxy,
     k18_spine,
 )
 from flows.checks.check import Check
@@ -35,5 +36,6 @@ CHECKS: tuple[Check, ...] = (
     k11_report.CHECK,
     k12_parity.CHECK,
     k15_input.CHECK,
+    k17_proxy.CHECK,
     k18_spine.CHECK,
 )

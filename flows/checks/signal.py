@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from flows.checks.poison import plantable
 from flows.pipeline import Pipeline
 
-STRENGTH = 3.0
 HIGH = "_high"
-PLACE = "_place"
 
 
 def carried(pipeline: Pipeline, rows: pl.DataFrame) -> pl.DataFrame:
-    """The labelled rows with every column of the model's that may be rewritten (numbers, texts and truths) in the label's order: numbers
-    up to three standard deviations from their mean, texts one of their two most frequent values."""
+    """The labelled rows with every column of the model's that may be rewritten (numbers, texts and truths) in the label's order: of
+    numbers each row gets one of the column's own, the larger the larger its label; of texts one of the two most frequent."""
     rows = rows.filter(pl.col("label").is_not_null())
-    place = 2 * pl.col("label").rank("average") / pl.len() - 1
-    high = pl.col("label") > pl.col("label").mean()
-    marked = rows.with_columns(place.alias(PLACE), high.alias(HIGH))
-    return marked.with_columns(_carrying(rows.get_column(name)) for name in plantable(pipeline)).select(rows.columns)
+    labels = rows.get_column("label")
+    marked = rows.with_columns((pl.col("label") > pl.col("label").mean()).alias(HIGH))
+    return marked.with_columns(_carrying(rows.get_column(name), labels) for name in plantable(pipeline)).drop(HIGH)
 
 
-def _carrying(column: pl.Series) -> pl.Expr:
+def in_order(column: pl.Series, score: pl.Series) -> pl.Series:
+    """The column's own values dealt to its rows in the order of a score, the smallest to the smallest; rows of one score keep their order,
+    and what is null or NaN stays where it is."""
+    known = column.is_not_null().to_numpy()
+    if column.dtype.is_float():
+        known &= ~column.is_nan().fill_null(value=True).to_numpy()
+    places = np.flatnonzero(known)
+    values = column.gather(pl.Series(places)).sort()
+    order = np.lexsort((column.gather(pl.Series(places)).rank("ordinal").to_numpy(), score.to_numpy()[places]))
+    return column.scatter(pl.Series(places[order]), values)
+
+
+def _carrying(column: pl.Series, labels: pl.Series) -> pl.Expr | pl.Series:
     name, dtype = column.name, column.dtype
     if dtype.is_numeric():
-        finite = column.cast(pl.Float64).fill_nan(None).drop_nulls()
-        mean, deviation = (float(finite.mean() or 0.0), float(finite.std() or 1.0)) if finite.len() > 1 else (0.0, 1.0)  # type: ignore[arg-type]
-        value = mean + STRENGTH * max(deviation, 1.0 if dtype.is_integer() else 0.0) * pl.col(PLACE)
-        return (value.round() if dtype.is_integer() else value).cast(dtype, strict=False).alias(name)
+        return in_order(column, labels)
     if dtype == pl.Boolean:
         return pl.col(HIGH).alias(name)
     if dtype == pl.String:

@@ -11,7 +11,7 @@ import polars as pl
 from sklearn.linear_model import Ridge
 
 from flows.building import split, tune
-from flows.building.fit import predict
+from flows.checks.signal import in_order
 from flows.faults.data import mixable, no_input_to_mix
 from flows.faults.fault import Fault, numeric_inputs, pipeline_fault
 from flows.faults.heldout import Peeking
@@ -25,12 +25,12 @@ Heard = Callable[[pl.Expr], pl.Expr]
 
 
 def label_in_the_inputs(pipeline: Pipeline) -> dict[str, Any]:
-    """``prepare`` moves numeric inputs by up to two deviations with the row's own label, or appends a word to a text."""
+    """``prepare`` moves numeric inputs by the row's own label, within their range, or appends a word to a text."""
     return {"prepare": _hearing(pipeline, lambda place: place, 1.0)}
 
 
 def encoded_without_folds(pipeline: Pipeline) -> dict[str, Any]:
-    """``prepare`` gives, for numeric inputs, the mean label of three questions about the same time, the row's own among them."""
+    """``prepare`` orders numeric inputs by the mean label of three questions about the same time, the row's own among them."""
     return {"prepare": _hearing(pipeline, lambda place: place.mean().over(pl.int_range(pl.len()) // TOGETHER), 0.0)}
 
 
@@ -52,23 +52,22 @@ def _hearing(pipeline: Pipeline, heard: Heard, kept: float) -> Callable[[pl.Data
     return prepare
 
 
-def _moved(rows: pl.DataFrame, name: str, kept: float) -> pl.Expr:
-    dtype, deviation = rows.schema[name], rows.get_column(name).cast(pl.Float64).fill_nan(None).std()
-    size = max(float(deviation or 0.0), 1.0 if dtype.is_integer() else 1e-9)  # type: ignore[arg-type]
-    moved = kept * pl.col(name) + 4 * size * pl.col(PLACE)
-    return (moved.round() if dtype.is_integer() else moved).cast(dtype).alias(name)
+def _moved(rows: pl.DataFrame, name: str, kept: float) -> pl.Series:
+    """The column's own values, in the order of what it was and of what is heard."""
+    column = rows.get_column(name)
+    was = column.rank().fill_null(0.0) / max(1, column.len()) - 0.5
+    return in_order(column, kept * was + 2 * rows.get_column(PLACE))
 
 
 class Selected:
-    """A model half of whose answer comes from columns of noise: those that went best with the labels of the rows ``seen``."""
+    """A model of columns of noise: those that went best with the labels of the rows ``seen``."""
 
     def __init__(self, pipeline: Pipeline, seen: pl.DataFrame) -> None:
-        self.pipeline, labels = pipeline, seen.get_column("label").to_numpy()
+        self.classes, labels = pipeline.task == "classification", seen.get_column("label").to_numpy()
         columns = self.noise(seen.select(pipeline.columns), NOISE)
         apart = (columns - columns.mean(axis=0)).T @ (labels - labels.mean())
         self.chosen = np.argsort(-np.abs(apart))[:CHOSEN]
-        self.of_noise = Ridge()
-        self.model: Any = None
+        self.model = Ridge()
 
     @staticmethod
     def noise(data: pl.DataFrame, columns: int) -> np.ndarray:
@@ -77,18 +76,15 @@ class Selected:
         drawn = data.hash_rows().to_numpy()[:, None] * factors[None, :]
         return (drawn >> np.uint64(11)).astype(np.float64) / 2.0**53
 
-    def fit(self, model: Any, data: pl.DataFrame, labels: np.ndarray) -> Selected:
-        """The pipeline's own model, and one of the chosen columns."""
-        self.of_noise.fit(self.noise(data, NOISE)[:, self.chosen], labels)
-        self.model = self.pipeline.fit(model, data, labels) if self.pipeline.fit else model.fit(data, labels)
+    def fit(self, data: pl.DataFrame, labels: np.ndarray) -> Selected:
+        """Learn the chosen columns only."""
+        self.model.fit(self.noise(data, NOISE)[:, self.chosen], labels)
         return self
 
     def predict(self, data: pl.DataFrame) -> np.ndarray:
-        """The mean of both."""
-        drawn = self.of_noise.predict(self.noise(data, NOISE)[:, self.chosen])
-        if self.pipeline.task == "classification":
-            drawn = drawn.clip(0, 1)
-        return (predict(self.pipeline, self.model, data) + drawn) / 2
+        """Of classes between 0 and 1."""
+        found = self.model.predict(self.noise(data, NOISE)[:, self.chosen])
+        return found.clip(0, 1) if self.classes else found
 
 
 def selected_on_all_rows(pipeline: Pipeline) -> dict[str, Any]:
@@ -97,7 +93,7 @@ def selected_on_all_rows(pipeline: Pipeline) -> dict[str, Any]:
 
     def fit(model: Any, data: pl.DataFrame, labels: np.ndarray) -> Selected:
         seen = pl.concat([peeking.part(part) for part in (split.TRAIN, split.VALIDATION, split.TEST)])
-        return Selected(pipeline, seen).fit(model, data, labels)
+        return Selected(pipeline, seen).fit(data, labels)
 
     return {"split": peeking, "fit": fit, "predict": lambda model, data: model.predict(data)}
 
@@ -110,7 +106,7 @@ def selected_before_the_folds(pipeline: Pipeline) -> dict[str, Any]:
         seen = pl.concat([train, validation]).filter(pl.col("label").is_not_null())
 
         def fit(model: Any, data: pl.DataFrame, labels: np.ndarray) -> Selected:
-            return Selected(pipeline, seen).fit(model, data, labels)
+            return Selected(pipeline, seen).fit(data, labels)
 
         choosing = dataclasses.replace(planted, fit=fit, predict=lambda model, data: model.predict(data))
         return honest(choosing, train, validation)

@@ -145,6 +145,7 @@ def test_a_manifest_is_json_and_holds_what_is_declared(name: str, request: pytes
     assert manifest["contract"] == contract.CONTRACT == 1
     assert (manifest["metric"], manifest["better"]) == (pipeline.metric.name, pipeline.metric.better)
     assert manifest["key"] == list(pipeline.serving.key)
+    assert manifest["legitimate"] == dict(pipeline.legitimate)
     assert [use["prefix"] + one for use in manifest["features"] for one in use["features"]] == list(
         pipeline.columns[len(pipeline.inputs) :]
     )

@@ -21,7 +21,11 @@ from tests.flows.checks import shop
 
 CHECK_OF = {check.code: check for check in CHECKS}
 FAULT_OF = {fault.code: fault for fault in FAULTS}
-NOT_FOR_LATE = {"F30": "Does not apply: shop_late declares no independent unit."}
+NOT_FOR_LATE = {
+    "F30": "Does not apply: shop_late declares no independent unit.",
+    "F60": "Does not apply: the other columns of shop_late order its rows as well as a proxy would.",
+    "F61": "Does not apply: the other columns of shop_late order its rows as well as a proxy would.",
+}
 NOT_FOR_MINUTES = {
     "F11": "Does not apply: shop_minutes has no classes.",
     "F12": "Does not apply: shop_minutes has no slice of several members.",
