@@ -11,7 +11,7 @@ import getpass
 import itertools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import get_run_logger, task
@@ -28,10 +28,14 @@ from prefect.deployments import run_deployment
 from prefect.events import emit_event
 from prefect.settings import get_current_settings
 
+from flows.checks.at_once import at_once
 from store.errors import AssayError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Tell = Callable[[dict[str, Any]], None]
+"""Hears of each verdict as it comes: a check's (``verdict``) or a fault's (``fate``)."""
+BLOCKING = ("FAIL", "VACUOUS", "SURVIVED")
 _logger = logging.getLogger("assay")
 
 
@@ -51,6 +55,56 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
         return as_task(*args, **kwargs) if running() else function(*args, **kwargs)
 
     return call
+
+
+class Failing(Exception):
+    """A verdict that blocks, so that its task is red in Prefect's UI. ``verdict``: the whole of it."""
+
+    def __init__(self, verdict: dict[str, Any]) -> None:
+        self.verdict = verdict
+        super().__init__(verdict)
+
+    def __str__(self) -> str:
+        return f"{self.verdict['code']} {_fate(self.verdict)}: {self.verdict['sentence']}"
+
+
+def each(
+    ask: Callable[[str, str], dict[str, Any]], address: str, ones: Sequence[dict[str, Any]], workers: int,
+    tell: Tell | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """``ask(address, code)`` for each of ``ones`` (``code``, ``title``): under Prefect a task each, on the flow's own runner, else in
+    ``workers`` threads. The verdicts in their order; ``tell`` hears each as it comes.
+    """
+    tell = tell or (lambda verdict: None)
+    if not running():
+        return at_once(workers, lambda one: ask(address, one["code"]), ones, tell)
+    futures = [_verdict.submit(ask, address, one["code"], one["title"]) for one in ones]
+    found = [_given(future.result(raise_on_failure=False)) for future in futures]
+    for verdict in found:
+        tell(verdict)
+    return found
+
+
+@task(name="verdict", task_run_name="{code} {title}", cache_policy=NO_CACHE, persist_result=False)
+def _verdict(ask: Callable[[str, str], dict[str, Any]], address: str, code: str, title: str) -> dict[str, Any]:
+    verdict = ask(address, code)
+    if _fate(verdict) in BLOCKING:
+        raise Failing(verdict)
+    return verdict
+
+
+def _given(result: Any) -> dict[str, Any]:
+    if isinstance(result, Failing):
+        return result.verdict
+    if isinstance(result, BaseException):
+        raise result
+    given: dict[str, Any] = result
+    return given
+
+
+def _fate(verdict: Mapping[str, Any]) -> str:
+    fate: str = verdict.get("fate") or verdict["verdict"]
+    return fate
 
 
 def actor() -> str:

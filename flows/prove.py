@@ -5,25 +5,28 @@ The gate (``integrate``) runs the very same; this is for the author, who wants t
 
 from __future__ import annotations
 
+import functools
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
 from flows import certificate, runner
 from flows.building import source
-from flows.orchestration import say
+from flows.checks import desk
+from flows.orchestration import Tell, each, say
 from flows.reporting import proving as report
 from flows.runner import Code
 from store import clock
+from store.errors import Unreachable
 from store.layout import Root
 from store.registry.packages import Package
-
-Tell = Callable[[dict[str, Any]], None]
-"""Hears of each verdict as it comes: a check's (``verdict``) or a fault's (``fate``)."""
 
 
 def run(
@@ -52,13 +55,28 @@ def proved(
     root: Root, code: Code, now: datetime, *, checks: Sequence[str] = (), faults: Sequence[str] = (), fast: bool = False,
     tell: Tell | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What the checks and faults say of the code, in a process of its own."""
-    with tempfile.TemporaryDirectory(prefix="assay-prove-") as scratch:
+    """What the checks and faults say of the code.
+
+    A process of its own holds the slice of data (``flows.checks``); each verdict is asked of it one by one, as a task under Prefect,
+    on whatever runner the flow has.
+    """
+    with tempfile.TemporaryDirectory(prefix="assay-prove-") as scratch, ThreadPoolExecutor(1) as beside:
+        address = str(Path(scratch) / "desk")
         job = {
             "what": "prove", "root": str(root.path), "now": now.isoformat(), "folder": scratch, "checks": list(checks),
-            "faults": list(faults), "fast": fast,
+            "faults": list(faults), "fast": fast, "address": address,
         }  # fmt: skip
-        return runner.run(code, "flows.checks", job, progress=say, detail=tell)
+        held = beside.submit(copy_context().run, functools.partial(runner.run, code, "flows.checks", job, progress=say))
+        try:
+            with desk.opened(address, lambda: not held.done()) as there_is:
+                verdicts = {
+                    kind: each(desk.ask, address, there_is[kind], there_is["workers"], tell)
+                    for kind in ("checks", "faults")
+                }
+        except Unreachable:
+            held.result()  # says why, if it did not just end
+            raise
+        return held.result() | verdicts
 
 
 def verified(root: Root, package: Package) -> list[certificate.Bound]:

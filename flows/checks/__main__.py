@@ -5,26 +5,30 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
 from flows.building import catalog
-from flows.building.job import Job, main, step
+from flows.building.job import Job, finite, main, step
 from flows.checks import proving
-from flows.checks.check import Finding
+from flows.checks.check import Check, Finding
 from flows.checks.crew import Crew
+from flows.checks.desk import Desk
 from flows.checks.elsewhere import Neighbour
 from flows.checks.proving import Killed
 from flows.checks.world import World, newest, sliced
+from flows.faults.fault import Fault
 from flows.pipeline import Pipeline, Window
 from store.layout import Root
 
 
 def prove(pipeline: Pipeline, job: Job) -> Job:
-    """Run the checks (``job["checks"]``, or all) on the newest slice of ``job["root"]`` as of ``job["now"]``, then the
-    faults (``job["faults"]`` with the checks that must kill them, or all of these checks; none with ``job["fast"]``).
+    """Hold the checks (``job["checks"]``, or all) on the newest slice of ``job["root"]`` as of ``job["now"]``, and the faults
+    (``job["faults"]`` with the checks that must kill them, or all of these checks; none with ``job["fast"]``), and judge each when it
+    is asked for at ``job["address"]`` (``desk``).
 
     Each verdict is told as it comes, as a step. Scratch roots are made below ``job["folder"]`` and deleted. One thread a process: on a few
     thousand rows more of them only wait for each other (measured: twenty times slower on two busy cores), and sums come out
@@ -45,17 +49,21 @@ def prove(pipeline: Pipeline, job: Job) -> Job:
         with Neighbour() as next_door:
             world, cores = world.but(neighbour=next_door.address), len(os.sched_getaffinity(0))
             with Crew(world, folder, workers=cores) as crew:
-                found = proving.findings(crew, checks, told)
-                killed = proving.killed(crew, found, faults, told)
+                held = proving.Proving(crew, checks, faults)
+                listing = {"checks": named(checks), "faults": named(faults), "workers": cores}
+                Desk(job["address"], listing, lambda code: told(held.verdict(code))).serve()
     return {
         "window": world.window.to_dict(),
         "rows": world.rows.height,
         "content": world.content,
-        "checks": [finding.to_dict() for finding in found],
-        "faults": [fault.to_dict() for fault in killed],
         "seconds": round(time.monotonic() - begun, 2),
         "seconds_slice": round(sliced, 2),
     }
+
+
+def named(ones: Sequence[Check | Fault]) -> list[Job]:
+    """What there is to ask for."""
+    return [{"code": one.code, "title": one.title} for one in ones]
 
 
 def content(pipeline: Pipeline, job: Job) -> Job:
@@ -70,10 +78,11 @@ def build(world: World) -> None:
         _ = world.futures, world.judged
 
 
-def told(one: Finding | Killed) -> None:
-    """A verdict, as a step with its numbers."""
-    told = one.to_dict()
-    step(f"{one.code} {one.title}: {told.get('fate') or told['verdict']}", told)
+def told(one: Finding | Killed) -> Job:
+    """A verdict as JSON; it is also told as a step."""
+    found: Job = finite(one.to_dict())
+    step(f"{one.code} {one.title}: {found.get('fate') or found['verdict']}")
+    return found
 
 
 if __name__ == "__main__":

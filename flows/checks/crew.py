@@ -19,8 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -66,6 +65,7 @@ class Crew:
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(PRELOADED)
         self.shared = folder / "world.pickle"
+        self._free = threading.BoundedSemaphore(workers)
         self.lifeline, self.held = self.context.Pipe(duplex=False)
 
     def __enter__(self) -> Crew:
@@ -77,16 +77,9 @@ class Crew:
         self.lifeline.close()
         self.held.close()
 
-    def ended(self, works: Sequence[Work]) -> Iterator[tuple[int, Ended]]:
-        """Place and end of each piece of work, in the order they end."""
-        with ThreadPoolExecutor(self.workers) as pool:
-            futures: dict[Future[Ended], int] = {pool.submit(self.one, work): place for place, work in enumerate(works)}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-
     def one(self, work: Work) -> Ended:
-        """One piece of work, in a process of its own."""
-        with tempfile.TemporaryDirectory(prefix="work-", dir=self.folder) as name:
+        """One piece of work, in a process of its own, when one of the workers is free. From any thread."""
+        with self._free, tempfile.TemporaryDirectory(prefix="work-", dir=self.folder) as name:
             folder = Path(name)
             home = folder / "home"
             home.mkdir()

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flows.checks.at_once import at_once
 from flows.checks.catalog import CHECKS
 from flows.checks.check import Check, Finding, Severity, Verdict, judge
 from flows.checks.crew import Crew, Ended
@@ -64,13 +66,44 @@ def planting(codes: Collection[str] | None, checks: Collection[Check]) -> list[F
     return [fault for fault in FAULTS if fault.check in judging and (not codes or fault.code in codes)]
 
 
+class Proving:
+    """Verdicts by code, each judged when it is first asked for; a fault's asks for its check's. From any thread."""
+
+    def __init__(self, crew: Crew, checks: Sequence[Check], faults: Sequence[Fault]) -> None:
+        self._crew = crew
+        self._checks, self._faults = {one.code: one for one in checks}, {one.code: one for one in faults}
+        self._turns = {code: threading.Lock() for code in (*self._checks, *self._faults)}
+        self._judged: dict[str, Finding | Killed] = {}
+
+    def verdict(self, code: str) -> Finding | Killed:
+        """What the check says of the pipeline, or what became of the fault."""
+        with self._turns[code]:
+            if code not in self._judged:
+                self._judged[code] = self._judge(code)
+            return self._judged[code]
+
+    def _judge(self, code: str) -> Finding | Killed:
+        if code in self._checks:
+            return finding(self._crew, self._checks[code])
+        clean = self.verdict(self._faults[code].check)
+        assert isinstance(clean, Finding)
+        return fate(self._crew, clean.verdict, self._faults[code])
+
+
 def findings(crew: Crew, checks: Sequence[Check], tell: Tell) -> list[Finding]:
-    """Each check's verdict on the pipeline as it is. What a pipeline may not do besides (see ``crew``) is a FAIL of the check."""
-    found: dict[int, Finding] = {}
-    for place, ended in crew.ended([functools.partial(judge, check) for check in checks]):
-        found[place] = _finding(checks[place], crew.world, ended)
-        tell(found[place])
-    return [found[place] for place in range(len(checks))]
+    """Each check's verdict on the pipeline as it is, as many at once as the crew has workers."""
+    return at_once(crew.workers, functools.partial(finding, crew), checks, tell)
+
+
+def killed(crew: Crew, clean: Collection[Finding], faults: Sequence[Fault], tell: Tell) -> list[Killed]:
+    """What became of each fault, by what its check said of the clean twin."""
+    verdicts = {one.code: one.verdict for one in clean}
+    return at_once(crew.workers, lambda fault: fate(crew, verdicts[fault.check], fault), faults, tell)
+
+
+def finding(crew: Crew, check: Check) -> Finding:
+    """A check's verdict on the pipeline as it is. What a pipeline may not do besides (see ``crew``) is a FAIL of the check."""
+    return _finding(check, crew.world, crew.one(functools.partial(judge, check)))
 
 
 def _finding(check: Check, world: World, ended: Ended) -> Finding:
@@ -82,23 +115,13 @@ def _finding(check: Check, world: World, ended: Ended) -> Finding:
     return dataclasses.replace(given, verdict=Verdict.FAIL, sentence=sentence, severity=Severity.BLOCKS)
 
 
-def killed(crew: Crew, clean: Collection[Finding], faults: Sequence[Fault], tell: Tell) -> list[Killed]:
-    """What became of each fault: planted where it applies and its check passed on the clean twin."""
-    verdicts, checks = {finding.code: finding.verdict for finding in clean}, {check.code: check for check in CHECKS}
-    found, worth = dict[int, Killed](), list[int]()
-    for place, fault in enumerate(faults):
-        if verdicts[fault.check] is Verdict.PASS:
-            worth.append(place)
-        else:
-            why = f"Not planted: {fault.check} is {verdicts[fault.check]} on the pipeline itself."
-            found[place] = Killed(fault.code, fault.title, fault.check, None, {}, why, 0.0)
-            tell(found[place])
-    works = [functools.partial(planted, fault=faults[place], check=checks[faults[place].check]) for place in worth]
-    for number, ended in crew.ended(works):
-        place = worth[number]
-        found[place] = _fate(faults[place], ended)
-        tell(found[place])
-    return [found[place] for place in range(len(faults))]
+def fate(crew: Crew, clean: Verdict, fault: Fault) -> Killed:
+    """What became of a fault: planted where it applies and its check passed (``clean``) on the pipeline itself."""
+    if clean is not Verdict.PASS:
+        why = f"Not planted: {fault.check} is {clean} on the pipeline itself."
+        return Killed(fault.code, fault.title, fault.check, None, {}, why, 0.0)
+    check = next(check for check in CHECKS if check.code == fault.check)
+    return _fate(fault, crew.one(functools.partial(planted, fault=fault, check=check)))
 
 
 def _fate(fault: Fault, ended: Ended) -> Killed:
