@@ -54,6 +54,7 @@ TRUSTED = (
     "lightgbm.sklearn.LGBMClassifier",
     "lightgbm.sklearn.LGBMRegressor",
 )
+FOLDS = ("sklearn.model_selection._split.KFold",)
 LIGHT = {
     "n_estimators": 40,
     "num_leaves": 7,
@@ -120,7 +121,7 @@ def categories_many(seed: int) -> Case:
         {"city": [f"city {one}" for one in city], "device": [f"d{one}" for one in device], "age": age, "target": bought}
     )
     return table(
-        "categories_many", frame, seed, later=timedelta(hours=11), task="classification", slices=("device",),
+        "categories_many", frame, seed, later=timedelta(hours=11), task="classification", slices=("device",), trusted=FOLDS,
         metric=LOG_LOSS, search=Search({"C": [0.1, 1.0]}, trials=2),
         estimator=lambda parameters: make_pipeline(
             make_column_transformer(
@@ -152,11 +153,11 @@ def rare_weighted(seed: int) -> Case:
 
 
 def wide_selected(seed: int) -> Case:
-    """Two hundred numbers, of which six matter."""
+    """A hundred and twenty numbers, of which six matter."""
     random = np.random.default_rng(seed)
-    numbers = random.normal(0, 1, (500, 200))
+    numbers = random.normal(0, 1, (500, 120))
     positive = chances(numbers[:, :6].sum(axis=1), random)
-    frame = pl.DataFrame(numbers, schema=[f"w{place}" for place in range(200)]).with_columns(target=pl.Series(positive))
+    frame = pl.DataFrame(numbers, schema=[f"w{place}" for place in range(120)]).with_columns(target=pl.Series(positive))
     return table(
         "wide_selected", frame, seed, later=timedelta(hours=4), task="classification",
         search=Search({"k": [5, 10, 40]}, trials=2),
@@ -167,11 +168,11 @@ def wide_selected(seed: int) -> Case:
 
 
 def wide_sparse(seed: int) -> Case:
-    """A hundred numbers on four hundred rows, half of whose weights end at zero."""
+    """A hundred numbers, more than there are training rows: most weights end at zero."""
     random = np.random.default_rng(seed)
-    numbers = random.normal(0, 1, (400, 100))
+    numbers = random.normal(0, 1, (270, 100))
     frame = pl.DataFrame(numbers, schema=[f"w{place}" for place in range(100)])
-    amount = 10 + numbers[:, :5] @ np.array([3.0, -2.0, 2.0, 1.0, 1.0]) + random.normal(0, 1, 400)
+    amount = 10 + numbers[:, :5] @ np.array([3.0, -2.0, 2.0, 1.0, 1.0]) + random.normal(0, 1, 270)
     return table(
         "wide_sparse", frame.with_columns(target=pl.Series(amount)), seed, task="regression",
         search=Search({"alpha": [0.05, 0.2, 1.0]}, trials=2),
@@ -212,7 +213,8 @@ def lightgbm_weighted(seed: int) -> Case:
     rows = 900
     frame = pl.DataFrame(random.normal(0, 1, (rows, 4)), schema=["load", "heat", "wind", "tariff"])
     reliability = random.uniform(0.2, 1.0, rows)
-    used = 20 + 4 * frame["load"] + 3 * (frame["heat"] > 0.5) + frame["wind"] * frame["heat"]
+    hot = (frame["heat"] > 0.5).cast(pl.Float64)
+    used = 20 + 4 * frame["load"] + 3 * hot + frame["wind"] * frame["heat"]
     frame = frame.with_columns(
         reliability=pl.Series(reliability), target=used + random.normal(0, 1, rows) / reliability
     )
@@ -345,8 +347,8 @@ KINDS = (
         categories_many,
     ),
     Kind("rare_weighted", "one in thirty positive: boosted trees with weights by class", rare_weighted, rows=2000),
-    Kind("wide_selected", "200 numbers on 500 rows: selection inside the model, its size searched", wide_selected),
-    Kind("wide_sparse", "100 numbers on 400 rows: elastic net", wide_sparse),
+    Kind("wide_selected", "120 numbers on 500 rows: selection inside the model, its size searched", wide_selected),
+    Kind("wide_sparse", "100 numbers on 270 rows, more than the training has: elastic net", wide_sparse),
     Kind("lightgbm_classes", "LightGBM: numbers with holes and a category, searched", lightgbm_classes),
     Kind("lightgbm_weighted", "LightGBM for a number, with a weight a row", lightgbm_weighted),
     Kind("counts_poisson", "counts: Poisson regression, the author's own metric and report", counts_poisson),
