@@ -16,6 +16,7 @@ from flows.faults import (
     schema,
     spine,
     split,
+    transforms,
     tune,
 )
 from flows.faults.fault import Fault
@@ -35,4 +36,5 @@ FAULTS: tuple[Fault, ...] = (
     *analyse.FAULTS,
     *deploy.FAULTS,
     *input.FAULTS,
+    *transforms.FAULTS,
 )
