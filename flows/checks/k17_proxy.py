@@ -7,7 +7,7 @@ by its concordance: the AUC, or for values (1 + Spearman's ρ) / 2. One whose va
 name. One of 0.95 or more, there and on the training rows, is a proxy, unless
 
 - the other columns order the rows as well: a training in which this one and its twins (|ρ| ≥ 0.98) are dealt out among the rows reaches
-  0.95 too;
+  0.95 too, and no five times as many pairs of rows wrongly;
 - the last answer known by then (of the same entity or of all) orders them as well: what lasts is told by its past.
 
 Either is let through where its author declares it with a reason:
@@ -38,7 +38,7 @@ from flows.checks.world import World
 from flows.pipeline import Pipeline
 from store.features.group import EVENT_TIME, KNOWN_TIME
 
-PROXY, TWIN, AS_WELL = 0.95, 0.98, 0.01
+PROXY, TWIN, AS_WELL, FAR = 0.95, 0.98, 0.01, 5
 BINS, FEW = 20, 40
 VALUE, LAST = "_value", "_last"
 
@@ -70,7 +70,7 @@ def look(world: World) -> Seen:
         if name in declared or found[name] <= lasting + AS_WELL:
             continue
         rest = without(pipeline, known, test, name)
-        if rest < PROXY:
+        if rest < PROXY or 1 - rest > FAR * (1 - found[name]):
             return Seen(_said(world, name, found[name], rest), control, numbers | {"without_it": rest}, failed=True)
     model = _model(world, test)
     share = min(1.0, (found[strongest] - CHANCE) / (model - CHANCE)) if model > CHANCE else 1.0

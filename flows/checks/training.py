@@ -51,9 +51,14 @@ def train(pipeline: Pipeline, rows: pl.DataFrame, *, seed: int = 0) -> Trained:
 
 def unsearched(pipeline: Pipeline, rows: pl.DataFrame, *, seed: int = 0) -> Trained:
     """As ``train``, with the estimator's defaults and no search."""
-    _seed(seed)
     train_rows, validation, test = parted(pipeline, rows)
-    return Trained(train_rows, validation, test, Tuned({}, []), fit(pipeline, {}, train_rows))
+    return Trained(train_rows, validation, test, Tuned({}, []), fitted(pipeline, train_rows, seed=seed))
+
+
+def fitted(pipeline: Pipeline, rows: pl.DataFrame, *, seed: int = 0) -> Any:
+    """The estimator with its defaults, fitted on all of the rows."""
+    _seed(seed)
+    return fit(pipeline, {}, rows)
 
 
 def _seed(seed: int) -> None:

@@ -16,6 +16,7 @@ from flows.faults import (
     schema,
     spine,
     split,
+    train,
     transforms,
     tune,
 )
@@ -32,6 +33,7 @@ FAULTS: tuple[Fault, ...] = (
     *labels.FAULTS,
     *proxy.FAULTS,
     *tune.FAULTS,
+    *train.FAULTS,
     *environment.FAULTS,
     *analyse.FAULTS,
     *deploy.FAULTS,

@@ -13,7 +13,7 @@ from flows.faults.fault import Fault, numeric_inputs, pipeline_fault
 from flows.pipeline import Pipeline, Read, Window
 from store.features import write
 
-HEARD, TOLD = 0.05, "_told"
+HEARD, TOLD, BETTER = 0.05, "_told", 0.98
 
 
 def proxy_among_the_inputs(pipeline: Pipeline) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _no_room(world: World) -> str | None:
     if not numeric_inputs(world.pipeline, rows):
         return f"{world.pipeline.name}'s dataset gives no numeric input."
     known, test = k17_proxy.parts(world)
-    if k17_proxy.without(world.pipeline, known, test, numeric_inputs(world.pipeline, rows)[0]) >= k17_proxy.PROXY:
+    if k17_proxy.without(world.pipeline, known, test, numeric_inputs(world.pipeline, rows)[0]) >= BETTER:
         return f"the other columns of {world.pipeline.name} order its rows as well as a proxy would."
     return None
 

@@ -23,14 +23,14 @@ CHECK_OF = {check.code: check for check in CHECKS}
 FAULT_OF = {fault.code: fault for fault in FAULTS}
 NOT_FOR_LATE = {
     "F30": "Does not apply: shop_late declares no independent unit.",
-    "F60": "Does not apply: the other columns of shop_late order its rows as well as a proxy would.",
-    "F61": "Does not apply: the other columns of shop_late order its rows as well as a proxy would.",
+    "F65": "Does not apply: shop_late gives its model no weights.",
 }
 NOT_FOR_MINUTES = {
     "F11": "Does not apply: shop_minutes has no classes.",
     "F12": "Does not apply: shop_minutes has no slice of several members.",
     "F13": "Does not apply: shop_minutes declares no slices.",
     "F30": "Does not apply: shop_minutes declares no independent unit.",
+    "F65": "Does not apply: shop_minutes gives its model no weights.",
 }
 
 
