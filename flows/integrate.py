@@ -18,9 +18,10 @@ from prefect import flow
 from flows import certificate, runner
 from flows import prove as proving
 from flows.building import source
-from flows.deciding.performance import Interval, single
+from flows.deciding import promotion
+from flows.deciding.performance import Interval, attempted, by_member, single
 from flows.orchestration import actor, emit, markdown, say, step, table
-from flows.pipeline import CONTRACT, METRICS
+from flows.pipeline import CONTRACT, METRICS, Promote
 from flows.runner import Code
 from store import blobs, clock, ledger
 from store.actions import ModelRegistered, PackagePublished, PackageRefused
@@ -132,22 +133,22 @@ def reach_floor(
     folder: Path,
     now: datetime,
 ) -> Interval:
-    """The metric on the test rows with its interval over days; GateFailed below the floor."""
+    """The metric on the test rows with its interval over days.
+
+    GateFailed below the floor, surely below that of slices, on too few rows, and where it cannot be measured.
+    """
     metric, rows = METRICS[manifest["metric"]], pl.read_parquet(folder / "test.parquet").drop_nulls("label")
-    interval = single(rows["label"], rows["prediction"], rows["event_time"].dt.date(), metric)
-    if not metric.reaches(interval.estimate, manifest["floor"]):
-        how = "at least" if metric.better == "higher" else "at most"
-        reached = f"{interval.estimate:.4f} ({interval.low:.4f} to {interval.high:.4f}) on {rows.height:,} rows"
-        failed = [f"{metric.name} is {reached}; the floor is {how} {manifest['floor']}."]
-        refuse(
-            root,
-            code,
-            manifest,
-            proved | {"trained": trained},
-            failed,
-            "Improve the model, or agree with its users on another floor.",
-            now,
-        )
+    day = rows["event_time"].dt.date()
+    interval = attempted(lambda: single(rows["label"], rows["prediction"], day, metric), say)
+    decided = promotion.decide(
+        metric=metric, challenger=interval, challenger_ids=rows.select(manifest["key"]).rows(), floor=manifest["floor"],
+        members=by_member(rows, manifest["slices"], metric), slice_floor=manifest["slice_floor"],
+        minimum_rows=Promote.of(manifest).minimum_rows, who="model",
+    )  # fmt: skip
+    if decided.refusals:
+        remedy = "Improve the model, or agree with its users on another floor or fewer rows."
+        refuse(root, code, manifest, proved | {"trained": trained}, list(decided.refusals), remedy, now)
+    assert interval is not None
     return interval
 
 

@@ -269,7 +269,8 @@ class Pipeline:
 
     ``dataset`` rows: the request's fields, ``label`` (Float64; null: counted, but left out of fit and evaluation) and
     ``label_time`` (when the label can be known). ``prepare`` adds ``event_time`` and the computed ``inputs``, the row columns
-    that the model sees beside the joined ``features``. ``floor`` is the least acceptable value of ``metric`` on the test rows.
+    that the model sees beside the joined ``features``. ``floor`` is the least acceptable value of ``metric`` on the test rows,
+    ``slice_floor`` (default: the floor itself) on those of any member of ``slices``, where it must not surely be missed.
     ``monitor_not`` lists model columns whose change is no news (calendar). ``trusted``: third-party types a stored model may hold.
     ``legitimate``: a model column that alone tells the label, and the reason why it may (K17 asks).
     """
@@ -294,6 +295,7 @@ class Pipeline:
     predict: Callable[[Any, pl.DataFrame], np.ndarray] | None = None
     analyse: Callable[..., Analysis] | None = None
     slices: tuple[str, ...] = ()
+    slice_floor: float | None = None
     value: Value | None = None
     trigger: Trigger = Trigger()
     promote: Promote = Promote()
@@ -332,6 +334,7 @@ class Pipeline:
             "better": self.metric.better,
             "floor": self.floor,
             "slices": list(self.slices),
+            "slice_floor": self.floor if self.slice_floor is None else self.slice_floor,
             "request": {name: str(dtype) for name, dtype in self.serving.request.items()},
             "outcome": {name: str(dtype) for name, dtype in self.serving.outcome.items()},
             "key": list(self.serving.key),

@@ -233,10 +233,12 @@ def compare(
     rows = unseen(root, package, champion, pl.read_parquet(folder / "test.parquet"), now).drop_nulls("label")
     day, label = rows["event_time"].dt.date(), rows["label"]
     ids = rows.select(manifest["key"]).rows()
-    own = _measured(lambda: performance.single(label, rows["prediction"], day, metric))
+    own = performance.attempted(lambda: performance.single(label, rows["prediction"], day, metric), say)
     difference, slices = None, {}
     if champion is not None:
-        difference = _measured(lambda: performance.paired(label, rows["champion"], rows["prediction"], day, metric))
+        difference = performance.attempted(
+            lambda: performance.paired(label, rows["champion"], rows["prediction"], day, metric), say
+        )
         slices = {
             f"{name}={member}": promotion.Pair(
                 metric.compute(part["label"].to_numpy(), part["champion"].to_numpy()),
@@ -248,6 +250,7 @@ def compare(
     decided = promotion.decide(
         metric=metric, challenger=own, challenger_ids=ids, difference=difference, champion_ids=None if champion is None else ids,
         margin=policy.margin, slices=slices, tolerance=policy.tolerance, floor=manifest["floor"], minimum_rows=policy.minimum_rows,
+        members=performance.by_member(rows, manifest["slices"], metric), slice_floor=manifest.get("slice_floor", manifest["floor"]),
     )  # fmt: skip
     body = ChallengerJudged(
         champion=None if champion is None else champion.digest, outcome=decided.outcome, metric=metric.name,
@@ -328,16 +331,6 @@ def closing(root: Root, due: Due, run: str, now: datetime) -> Iterator[_End]:
         raise
     finally:
         dues.close(root, due.id, run=run, by=started_by(), actor=actor(), now=now, **asdict(end))
-
-
-def _measured(measure: Any) -> performance.Interval | None:
-    """The interval, or None when these rows cannot give one: then nothing is promoted."""
-    try:
-        found: performance.Interval = measure()
-        return found
-    except InvalidInput as refusal:
-        say(f"Not measurable: {sentence(refusal)}")
-        return None
 
 
 @flow(name="train", description=__doc__)

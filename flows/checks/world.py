@@ -31,10 +31,12 @@ import polars as pl
 from flows.building import artifact, assemble, publish, split
 from flows.building.catalog import Catalog
 from flows.building.fit import matrix, predict
-from flows.checks import rewrite
+from flows.checks import judges, rewrite
 from flows.checks.futures import Futures
 from flows.checks.road import PRODUCTION, Road
 from flows.checks.training import Trained, train
+from flows.deciding import promotion
+from flows.deciding.promotion import Promotion
 from flows.pipeline import Group, Pipeline, Read, TimeSplit, Window
 from store import blobs
 from store.errors import InvalidInput, NotFound
@@ -84,7 +86,8 @@ class World:
     ``published``: from when derived groups are published. ``asked``: the groups its dataset reads. ``share`` of the
     spine is kept in ``rows``. ``door``: what the write door makes of the facts; a fault can stand there. ``within``:
     where scratch roots are made (default: the system's temporary folder). ``neighbour``: where another process answers
-    (see ``elsewhere``; default: one is started when it is asked). ``road``: what a service of it is made of.
+    (see ``elsewhere``; default: one is started when it is asked). ``road``: what a service of it is made of. ``gate``: what decides
+    whether a model of it may serve. ``judges``: the stretches of time whose rows have judged earlier models at that gate.
     """
 
     pipeline: Pipeline
@@ -98,16 +101,23 @@ class World:
     within: Path | None = None
     neighbour: Path | None = None
     road: Road = PRODUCTION
+    gate: Callable[..., Promotion] = promotion.decide
+    judges: tuple[Window, ...] = ()
 
     @cached_property
     def scratch(self) -> Scratch:
         """A root with these facts and what is derived of them."""
-        scratch, now = Scratch(self.within), self.window.end
-        publish.declare(scratch.root, self.catalog, actor="checks", now=now)
-        for name, facts in self.catalog.facts.items():
-            write.write(scratch.root, facts.group, self.door(facts.group, self.facts[name]), now=now)
-        publish.publish(scratch.root, self.catalog, start=self.published, now=now)
+        scratch = Scratch(self.within)
+        self.fill(scratch.root, self.catalog)
         return scratch
+
+    def fill(self, root: Root, catalog: Catalog) -> None:
+        """Declare the groups, write the facts and publish what a catalog derives of them."""
+        now = self.window.end
+        publish.declare(root, catalog, actor="checks", now=now)
+        for name, facts in catalog.facts.items():
+            write.write(root, facts.group, self.door(facts.group, self.facts[name]), now=now)
+        publish.publish(root, catalog, start=self.published, now=now)
 
     @cached_property
     def spine(self) -> pl.DataFrame:
@@ -268,7 +278,9 @@ def newest(
     while True:
         window = Window(max(first, until - length), until)
         try:
-            world = _thin(sliced(root, catalog, pipeline, window, within), rows)
+            world = _thin(sliced(root, catalog, pipeline, window, within), rows).but(
+                judges=judges.of(root, pipeline.name)
+            )
             split.parts(pipeline, world.rows)
             return world
         except InvalidInput:

@@ -7,8 +7,9 @@ A metric's own level says little about a model: a stormy week is harder for anyo
 baseline, fitted on recent rows only, beats the champion on the same rows.
 """
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from store.errors import InvalidInput
 
 MINIMUM_BLOCKS = 3
 MINIMUM_ROWS = 20
+MEMBER_LEVEL = 0.99  # several members are looked at, and each may be unlucky
 MINIMUM_RECENT = 100  # a baseline of fewer rows has min_samples_leaf leaves that predict a constant
 CATEGORIES = 200  # HistGradientBoosting takes up to 255; rarer ones are missing values
 
@@ -113,6 +115,28 @@ def single(
     y, (one,), code = _checked(label, [prediction], block)
     drawn = draws(code, resamples, seed)
     return _interval(measured(metric, y, one), resampled(metric, y, one, code, drawn), metric, y, drawn, level)
+
+
+def attempted(measure: Callable[[], Interval], tell: Callable[[str], None]) -> Interval | None:
+    """The interval, or None where the rows cannot give one, and ``tell`` hears why."""
+    try:
+        return measure()
+    except InvalidInput as refusal:
+        tell(f"Not measurable: {refusal}")
+        return None
+
+
+def by_member(rows: pl.DataFrame, slices: Sequence[str], metric: Metric) -> dict[str, Interval | None]:
+    """``single`` on each member of each slice, named ``slice=member``; None where there is too little to measure it on.
+
+    ``rows``: ``label`` without nulls, ``prediction``, ``event_time`` (its UTC dates are the blocks), and the slices as columns.
+    """
+    found: dict[str, Interval | None] = {}
+    for name in slices:
+        for (member,), part in rows.group_by(name, maintain_order=True):
+            own = functools.partial(single, part["label"], part["prediction"], part["event_time"].dt.date(), metric)
+            found[f"{name}={member}"] = attempted(functools.partial(own, level=MEMBER_LEVEL), lambda why: None)
+    return found
 
 
 def judge(interval: Interval, margin: float) -> Verdict:

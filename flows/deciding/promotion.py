@@ -30,6 +30,8 @@ class Promotion:
 
     outcome: Literal["promoted", "kept"]
     reasons: tuple[str, ...]
+    refusals: tuple[str, ...] = ()
+    """Those of the guards that failed."""
 
 
 def decide(
@@ -43,35 +45,45 @@ def decide(
     slices: Mapping[str, Interval | Pair | None] | None = None,
     tolerance: float = 0.0,
     floor: float | None = None,
+    members: Mapping[str, Interval | None] | None = None,
+    slice_floor: float | None = None,
     minimum_rows: int = 1,
+    who: str = "challenger",
 ) -> Promotion:
     """Return whether the challenger is promoted or the champion kept.
 
     ``challenger``: the challenger's own metric (``single``); ``difference``: challenger better than champion
     (``paired``, positive is better); None: could not be measured. ``champion_ids``: None if there is no champion:
-    then only ``floor`` and ``minimum_rows`` count. ``challenger_ids``, ``champion_ids``: the ids of the rows each was
-    measured on, in order. ``margin``: what the lower bound must exceed. ``slices``: for each protected slice the
-    ``paired`` interval or the two values; its estimate may be worse by at most ``tolerance`` (a slice's interval is too
-    wide to prove it is *not* worse; it is shown). ``floor``: the challenger's estimate must be at least as good.
-    Margin, tolerance and floor are in the metric's unit, direction by ``metric.better``.
+    then only the floors and ``minimum_rows`` count, as they do at the gate, before any model serves.
+    ``challenger_ids``, ``champion_ids``: the ids of the rows each was measured on, in order. ``margin``: what the lower bound
+    must exceed. ``slices``: for each protected slice the ``paired`` interval or the two
+    values; its estimate may be worse by at most ``tolerance`` (a slice's interval is too wide
+    to prove it is *not* worse; it is shown). ``floor``: the challenger's estimate must be at least as good.
+    ``members``: the challenger's own metric (``performance.by_member``) on each member of the slices; none may surely, with the whole
+    interval, be worse than ``slice_floor``. One that could not be measured is shown. ``who``: what the sentences call it.
+    Margin, tolerance and floors are in the metric's unit, direction by ``metric.better``.
 
     Raises InvalidInput: the two were measured on other rows, an id occurs twice, or a limit is NaN.
     """
     _same_rows(challenger_ids, champion_ids)
-    if any(math.isnan(limit) for limit in (margin, tolerance, 0.0 if floor is None else floor)):
+    limits = (margin, tolerance, *(limit for limit in (floor, slice_floor) if limit is not None))
+    if any(math.isnan(limit) for limit in limits):
         raise InvalidInput(
-            asked=f"The limits margin {margin}, tolerance {tolerance} and floor {floor} must be numbers.",
+            asked=f"The limits margin {margin}, tolerance {tolerance}, floor {floor} and {slice_floor} for slices must be numbers.",
             exists="One of them is NaN, which nothing can exceed.",
             remedy="Correct the pipeline's promote or floor.",
         )
-    guards = [_enough(len(challenger_ids), minimum_rows), _floor(metric, challenger, floor)]
+    guards = [_enough(len(challenger_ids), minimum_rows), _floor(metric, challenger, floor, who)]
+    if slice_floor is not None:
+        guards += [_member(metric, name, found, slice_floor, who) for name, found in (members or {}).items()]
     if champion_ids is None:
         guards.append((True, "There is no champion yet."))
     else:
         guards.append(_better(metric, difference, margin))
         guards += [_slice(metric, name, found, tolerance) for name, found in (slices or {}).items()]
     failed = [sentence for passed, sentence in guards if not passed]
-    return Promotion("kept" if failed else "promoted", tuple(failed + [s for passed, s in guards if passed]))
+    passed = [sentence for passed, sentence in guards if passed]
+    return Promotion("kept" if failed else "promoted", (*failed, *passed), tuple(failed))
 
 
 Guard = tuple[bool, str]
@@ -94,14 +106,29 @@ def _enough(rows: int, minimum: int) -> Guard:
     return rows >= minimum, f"{rows:,} rows were compared; at least {minimum:,} are needed."
 
 
-def _floor(metric: Metric, challenger: Interval | None, floor: float | None) -> Guard:
+def _floor(metric: Metric, challenger: Interval | None, floor: float | None, who: str) -> Guard:
     if challenger is None or not math.isfinite(challenger.estimate):
-        return False, f"The challenger's {metric.name} could not be measured."
+        return False, f"The {who}'s {metric.name} could not be measured."
     if floor is None:
-        return True, f"The challenger's {metric.name} is {challenger}; there is no floor."
-    reached = challenger.estimate >= floor if metric.better == "higher" else challenger.estimate <= floor
+        return True, f"The {who}'s {metric.name} is {challenger}; there is no floor."
+    reached = _reaches(metric, challenger.estimate, floor)
     says = "reaches" if reached else "misses"
-    return reached, f"The challenger's {metric.name} is {challenger}; it {says} the floor of {floor:g}."
+    return reached, f"The {who}'s {metric.name} is {challenger}; it {says} the floor of {floor:g}."
+
+
+def _member(metric: Metric, name: str, found: Interval | None, floor: float, who: str) -> Guard:
+    if found is None or not all(map(math.isfinite, (found.low, found.high))):
+        return True, f"On slice {name} there is too little to measure {metric.name} on."
+    passed = _reaches(metric, found.high if metric.better == "higher" else found.low, floor)
+    says = "not surely worse" if passed else "surely worse"
+    return (
+        passed,
+        f"On slice {name} the {who}'s {metric.name} is {found}: {says} than the floor of {floor:g} for slices.",
+    )
+
+
+def _reaches(metric: Metric, value: float, floor: float) -> bool:
+    return value >= floor if metric.better == "higher" else value <= floor
 
 
 def _better(metric: Metric, difference: Interval | None, margin: float) -> Guard:

@@ -1,5 +1,6 @@
 """The gate publishes what is proved and above its floor, and nothing else."""
 
+import functools
 import os
 import re
 import shutil
@@ -64,10 +65,19 @@ def test_integrating_the_same_files_again_changes_nothing(delivered_copy):
 def test_below_the_floor_nothing_is_published(delivered_copy, edited, proved):
     """The refusal names number, floor and remedy, and stands in the ledger with its evidence."""
     folder = edited(lambda text: text.replace("floor=30.0", "floor=3.0").replace('"1.0.0"', '"2.0.0"'))
-    with pytest.raises(GateFailed, match=r"the floor is at most 3\.0\. Nothing was published\. Improve the model"):
+    with pytest.raises(GateFailed, match=r"misses the floor of 3\. Nothing was published\. Improve the model"):
         integrate.run(delivered_copy, folder)
     assert [package.version for package in packages.listed(delivered_copy, "arrival_minutes")] == ["1.0.0"]
     assert ledger.rows(delivered_copy)[-1].action == "package.refused"
+
+
+def test_where_a_member_of_a_slice_surely_misses_its_floor_nothing_is_published(delivered_copy, edited, proved):
+    """Though all rows together reach theirs; the floor of slices is the floor itself, if no other is declared."""
+    change = {"floor=30.0": 'floor=30.0, slice_floor=15.0, slices=("carrier",)', '"1.0.0"': '"2.0.0"'}
+    folder = edited(lambda text: functools.reduce(lambda so_far, one: so_far.replace(*one), change.items(), text))
+    with pytest.raises(GateFailed, match=r"On slice carrier=.* surely worse than the floor of 15 for slices\."):
+        integrate.run(delivered_copy, folder)
+    assert len(packages.listed(delivered_copy, "arrival_minutes")) == 1
 
 
 @pytest.mark.parametrize("verdict", ["FAIL", "VACUOUS"])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
 from flows.deciding import bootstrap
-from flows.deciding.performance import Interval, baseline, judge, paired, single
+from flows.deciding.performance import Interval, attempted, baseline, by_member, judge, paired, single
 from flows.pipeline import METRICS
 from store.errors import InvalidInput
 
@@ -344,3 +344,24 @@ def test_under_a_mean_absolute_error_the_baseline_is_fitted_for_it() -> None:
         for name, metric in (("squares", None), ("absolute", METRICS["mean_absolute_error"]))
     }
     assert error["absolute"] < error["squares"]
+
+
+def test_each_member_of_a_slice_has_its_own_interval_and_a_small_one_none() -> None:
+    """As ``single`` on its rows alone, at a level for several."""
+    y, weak, _, day = sample()
+    start = pl.datetime(2026, 1, 1, time_zone="UTC")
+    rows = pl.DataFrame({"label": y.astype(float), "prediction": weak, "day": day}).select(
+        "label", "prediction", event_time=start + pl.duration(days="day", hours=12),
+        shop=pl.when(pl.int_range(pl.len()) % 40 < 20).then(pl.lit("a")).when(pl.col("day") < 1).then(pl.lit("c")).otherwise(pl.lit("b")),
+    )  # fmt: skip
+    found = by_member(rows, ["shop"], AUC)
+    mine = rows.filter(shop="b")
+    assert found.keys() == {"shop=a", "shop=b", "shop=c"}
+    assert found["shop=b"] == single(mine["label"], mine["prediction"], mine["event_time"].dt.date(), AUC, level=0.99)
+    assert found["shop=c"] is None  # of one day
+
+
+def test_what_cannot_be_measured_is_none_and_says_why() -> None:
+    said: list[str] = []
+    assert attempted(lambda: single([1.0], [1.0], [1], MAE), said.append) is None
+    assert said[0].startswith("Not measurable: ")

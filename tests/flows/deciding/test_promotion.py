@@ -163,3 +163,24 @@ def test_a_limit_that_is_no_number_is_refused(limit: str) -> None:
     """A NaN margin, tolerance or floor would keep every champion silently."""
     with pytest.raises(InvalidInput, match="must be numbers"):
         decided(**{limit: NAN})
+
+
+@pytest.mark.parametrize("champion_ids", [IDS, None])
+@pytest.mark.parametrize(("metric", "good", "bad"), [(AUC, 0.75, 0.55), (ERROR, 20.0, 40.0)])
+def test_no_member_of_a_slice_may_surely_miss_the_floor_for_slices_with_a_champion_or_without(
+    champion_ids: list[int] | None, metric: Metric, good: float, bad: float
+) -> None:
+    floor = 0.65 if metric is AUC else 30.0
+    members = {
+        "shop=a": around(good),
+        "shop=b": around(bad),
+        "shop=c": around(bad, abs(bad - floor) * 1.01),
+        "shop=d": None,
+    }
+    asked = {"metric": metric, "challenger": around(good), "floor": floor, "slice_floor": floor}
+    found = decided(**asked, members=members, champion_ids=champion_ids)
+    assert (found.outcome, len(found.refusals)) == ("kept", 1)
+    assert found.refusals[0].startswith("On slice shop=b ")
+    assert "surely worse than the floor" in found.refusals[0]
+    del members["shop=b"]
+    assert decided(**asked, members=members, champion_ids=champion_ids).refusals == ()
