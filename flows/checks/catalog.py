@@ -19,6 +19,7 @@ from flows.checks import (
     k13_transforms,
     k14_learning,
     k15_input,
+    k16_rebuild,
     k17_proxy,
     k18_spine,
 )
@@ -40,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     k13_transforms.CHECK,
     k14_learning.CHECK,
     k15_input.CHECK,
+    k16_rebuild.CHECK,
     k17_proxy.CHECK,
     k18_spine.CHECK,
 )

@@ -13,6 +13,7 @@ from flows.faults import (
     labels,
     preprocess,
     proxy,
+    rebuild,
     schema,
     spine,
     split,
@@ -39,4 +40,5 @@ FAULTS: tuple[Fault, ...] = (
     *deploy.FAULTS,
     *input.FAULTS,
     *transforms.FAULTS,
+    *rebuild.FAULTS,
 )

@@ -203,6 +203,18 @@ def test_an_answer_that_takes_ever_longer_with_the_text_is_seen(clean):
     assert finding.numbers["times_usual"] > k15_input.LONGEST
 
 
+def test_a_service_that_answers_no_row_of_training_is_said(clean):
+    def prepare(rows):
+        if "label" not in rows.columns:
+            raise ValueError("not here")
+        return shop.prepare(rows)
+
+    finding = _finding(clean, prepare=prepare)
+
+    assert finding.verdict is Verdict.FAIL
+    assert "shop_late answers no row of its own dataset." in finding.sentence
+
+
 def test_columns_that_raise_do(clean):
     data = k15_input.raising(clean.rows.select("size"), ("size",))
 
