@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from flows.building import catalog
 from flows.building.job import Job, finite, main, step
-from flows.checks import proving
+from flows.checks import own, proving
 from flows.checks.check import Check, Finding
 from flows.checks.crew import Crew
 from flows.checks.desk import Desk
@@ -26,9 +26,9 @@ from store.layout import Root
 
 
 def prove(pipeline: Pipeline, job: Job) -> Job:
-    """Hold the checks (``job["checks"]``, or all) on the newest slice of ``job["root"]`` as of ``job["now"]``, and the faults
-    (``job["faults"]`` with the checks that must kill them, or all of these checks; none with ``job["fast"]``), and judge each when it
-    is asked for at ``job["address"]`` (``desk``).
+    """Hold the checks (``job["checks"]``, or all, the author's ``own`` among them) on the newest slice of ``job["root"]`` as of
+    ``job["now"]``, and the faults (``job["faults"]`` with the checks that must kill them, or all of these checks; none with
+    ``job["fast"]``), and judge each when it is asked for at ``job["address"]`` (``desk``).
 
     Each verdict is told as it comes, as a step. Scratch roots are made below ``job["folder"]`` and deleted. One thread a process: on a few
     thousand rows more of them only wait for each other (measured: twenty times slower on two busy cores), and sums come out
@@ -36,7 +36,7 @@ def prove(pipeline: Pipeline, job: Job) -> Job:
     """
     begun, root, now = time.monotonic(), Root.open(job["root"]), datetime.fromisoformat(job["now"])
     folder = Path(job["folder"])
-    checks = proving.chosen(job.get("checks"))
+    checks = proving.chosen(job.get("checks"), own.found(pipeline))
     faults = [] if job.get("fast") else proving.planting(job.get("faults"), checks)
     if job.get("faults"):
         checks = [check for check in checks if check.code in {fault.check for fault in faults}]

@@ -49,12 +49,12 @@ Tell = Callable[[Finding | Killed], None]
 """Hears of each verdict as it comes."""
 
 
-def chosen(codes: Collection[str] | None) -> list[Check]:
-    """The checks of these codes, or all. NotFound names those there are."""
-    known = {check.code: check for check in CHECKS}
+def chosen(codes: Collection[str] | None, own: Sequence[Check] = ()) -> list[Check]:
+    """The checks of these codes, or all; ``own``: the author's, beside ours. NotFound names those there are."""
+    known = {check.code: check for check in (*CHECKS, *own)}
     if unknown := sorted(set(codes or ()) - set(known)):
         raise NotFound.among("check", unknown[0], known)
-    return [check for check in CHECKS if not codes or check.code in codes]
+    return [check for check in known.values() if not codes or check.code in codes]
 
 
 def planting(codes: Collection[str] | None, checks: Collection[Check]) -> list[Fault]:

@@ -31,6 +31,7 @@ WHERE = {
     "K18": "`dataset`: which rows it gives must not depend on what is known later",
     "K19": "nothing in the code: these evaluation rows have judged too often",
     "K20": "`features`: some cost more than they help",
+    "K21": "nothing in the pipeline: the gate itself is wrong, so report it",
 }
 """The part of the contract (``flows.pipeline.Pipeline``) that each check of CHECKS.md points at."""
 
