@@ -22,6 +22,9 @@ from flows.checks import (
     k16_rebuild,
     k17_proxy,
     k18_spine,
+    k19_reuse,
+    k20_useful,
+    k21_gate,
 )
 from flows.checks.check import Check
 
@@ -44,4 +47,7 @@ CHECKS: tuple[Check, ...] = (
     k16_rebuild.CHECK,
     k17_proxy.CHECK,
     k18_spine.CHECK,
+    k19_reuse.CHECK,
+    k20_useful.CHECK,
+    k21_gate.CHECK,
 )

@@ -44,7 +44,7 @@ from flows.checks.check import Check, Seen
 from flows.checks.ranks import CHANCE, concordance
 from flows.checks.training import Trained, parted, train, unsearched
 from flows.checks.world import World
-from flows.pipeline import Group, Pipeline
+from flows.pipeline import ROC_AUC, Group, Pipeline
 
 PERMUTATIONS, PLAINLY = 20, 6
 LIMIT, PLAIN_LIMIT, LEANING = 5.0, 12.0, 3.0
@@ -121,6 +121,8 @@ class _Scores:
         listening = dataclasses.replace(pipeline, metric=dataclasses.replace(pipeline.metric, compute=compute))
         trained = train(listening, rows, seed=number)
         self.scores.append(_score(pipeline, trained))
+        if not heard and pipeline.metric.name == ROC_AUC.name:  # a scorer of its own, on the same scale
+            heard = [trial["value"] for trial in trained.tuned.trials if math.isfinite(trial["value"])]
         self.trials += heard
 
     @property

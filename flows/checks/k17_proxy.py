@@ -33,6 +33,7 @@ import polars as pl
 from flows.building.fit import fit, matrix, predict
 from flows.checks.check import Check, Seen
 from flows.checks.ranks import CHANCE, concordance
+from flows.checks.rewrite import MICROSECOND
 from flows.checks.training import parted
 from flows.checks.world import World
 from flows.pipeline import Pipeline
@@ -144,7 +145,7 @@ def _model(world: World, test: pl.DataFrame) -> float:
 
 def without(pipeline: Pipeline, known: pl.DataFrame, test: pl.DataFrame, name: str) -> float:
     """The concordance of a training in which a column and its twins are other rows'."""
-    others = [name, *_twins(known, name, pipeline.columns)]
+    others = [name, *twins(known, name, pipeline.columns)]
     known, test = (dealt_out(rows, others) for rows in (known, test))
     model = fit(pipeline, {}, known)
     return concordance(test.get_column("label").to_numpy(), predict(pipeline, model, matrix(pipeline, test)))
@@ -156,7 +157,7 @@ def dealt_out(rows: pl.DataFrame, columns: Sequence[str], seed: int = 0) -> pl.D
     return rows.with_columns(rows.get_column(name).gather(order) for name in columns)
 
 
-def _twins(rows: pl.DataFrame, name: str, columns: Sequence[str]) -> list[str]:
+def twins(rows: pl.DataFrame, name: str, columns: Sequence[str]) -> list[str]:
     """Other columns that order the rows as this one does, or the other way round."""
     mine, found = rows.get_column(name), list[str]()
     if not mine.dtype.is_numeric():
@@ -178,10 +179,10 @@ def _lasting(world: World, known: pl.DataFrame, test: pl.DataFrame) -> float:
 
 
 def _last_answer(world: World, known: pl.DataFrame, test: pl.DataFrame, entity: list[str]) -> float:
-    answers = world.spine.filter(pl.col("label").is_not_null()).select(
-        *entity, "label_time", pl.col("label").alias(LAST)
-    )
-    answers = answers.sort("label_time")
+    answers = world.spine.filter(pl.col("label").is_not_null())
+    with_its_question = pl.col("label_time") <= pl.col("event_time")  # known at once: to others, not to itself
+    known_at = pl.when(with_its_question).then(pl.col("event_time") + MICROSECOND).otherwise("label_time")
+    answers = answers.select(*entity, known_at.alias("label_time"), pl.col("label").alias(LAST)).sort("label_time")
 
     def told(rows: pl.DataFrame) -> pl.DataFrame:
         asked = rows.sort("event_time")

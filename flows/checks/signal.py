@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -14,10 +16,14 @@ HIGH = "_high"
 def carried(pipeline: Pipeline, rows: pl.DataFrame) -> pl.DataFrame:
     """The labelled rows with every column of the model's that may be rewritten (numbers, texts and truths) in the label's order: of
     numbers each row gets one of the column's own, the larger the larger its label; of texts one of the two most frequent."""
-    rows = rows.filter(pl.col("label").is_not_null())
+    return carried_by(rows.filter(pl.col("label").is_not_null()), plantable(pipeline))
+
+
+def carried_by(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Labelled rows with these columns in the label's order; one that is no number, text or truth stays as it is."""
     labels = rows.get_column("label")
     marked = rows.with_columns((pl.col("label") > pl.col("label").mean()).alias(HIGH))
-    return marked.with_columns(_carrying(rows.get_column(name), labels) for name in plantable(pipeline)).drop(HIGH)
+    return marked.with_columns(_carrying(rows.get_column(name), labels) for name in columns).drop(HIGH)
 
 
 def in_order(column: pl.Series, score: pl.Series) -> pl.Series:

@@ -9,6 +9,7 @@ from flows.faults import (
     deploy,
     derived,
     environment,
+    gate,
     input,
     labels,
     preprocess,
@@ -20,6 +21,7 @@ from flows.faults import (
     train,
     transforms,
     tune,
+    useful,
 )
 from flows.faults.fault import Fault
 
@@ -35,10 +37,12 @@ FAULTS: tuple[Fault, ...] = (
     *proxy.FAULTS,
     *tune.FAULTS,
     *train.FAULTS,
+    *useful.FAULTS,
     *environment.FAULTS,
     *analyse.FAULTS,
     *deploy.FAULTS,
     *input.FAULTS,
     *transforms.FAULTS,
     *rebuild.FAULTS,
+    *gate.FAULTS,
 )

@@ -11,7 +11,9 @@ import polars as pl
 from sklearn.linear_model import Ridge
 
 from flows.building import split, tune
+from flows.checks import k10_tuner
 from flows.checks.signal import in_order
+from flows.checks.world import World
 from flows.faults.data import mixable, no_input_to_mix
 from flows.faults.fault import Fault, numeric_inputs, pipeline_fault
 from flows.faults.heldout import Peeking
@@ -114,9 +116,15 @@ def selected_before_the_folds(pipeline: Pipeline) -> dict[str, Any]:
     return {"tune": search}
 
 
+def _own_scorer(world: World) -> str | None:
+    if world.pipeline.tune is None or k10_tuner.scriptable(world):
+        return None
+    return f"{world.pipeline.name}'s search asks no metric of the contract."
+
+
 FAULTS = (
     Fault("F34", "the label in the inputs", "K06", pipeline_fault(label_in_the_inputs), no_input_to_mix),
     Fault("F35", "labels encoded without folds", "K06", pipeline_fault(encoded_without_folds), no_input_to_mix),
     Fault("F36", "columns chosen on all rows", "K06", pipeline_fault(selected_on_all_rows)),
-    Fault("F37", "columns chosen before the folds", "K06", pipeline_fault(selected_before_the_folds)),
+    Fault("F37", "columns chosen before the folds", "K06", pipeline_fault(selected_before_the_folds), _own_scorer),
 )

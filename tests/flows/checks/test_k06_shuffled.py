@@ -10,6 +10,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 
@@ -131,7 +132,7 @@ def _wide(rows):
     return ready.with_columns(**noise)
 
 
-def _folded(inside):
+def _folded(inside, scorer=None):
     """A search that takes the ten best of three hundred columns of noise, inside each fold or before all."""
 
     def tune(pipeline, train, validation):
@@ -143,17 +144,18 @@ def _folded(inside):
         values = []
         for known, judged in TimeSeriesSplit(3).split(data):
             model.fit(data[known], labels[known])
-            values.append(pipeline.metric.compute(labels[judged], model.predict_proba(data[judged])[:, 1]))
+            values.append((scorer or pipeline.metric.compute)(labels[judged], model.predict_proba(data[judged])[:, 1]))
         return Tuned({}, [{"parameters": {}, "value": float(np.mean(values))}])
 
     return tune
 
 
+@pytest.mark.parametrize("scorer", [None, roc_auc_score], ids=["by the contract's metric", "by a scorer of its own"])
 @pytest.mark.parametrize("inside", [True, False], ids=["inside each fold", "before the folds"])
-def test_columns_chosen_before_the_folds_are_seen_and_inside_them_not(clean, inside):
+def test_columns_chosen_before_the_folds_are_seen_and_inside_them_not(clean, inside, scorer):
     """The final model is honest either way: only the trials tell."""
     finding = _finding(
-        clean, prepare=_wide, inputs=tuple(f"w{place}" for place in range(300)), features=(), tune=_folded(inside),
+        clean, prepare=_wide, inputs=tuple(f"w{place}" for place in range(300)), features=(), tune=_folded(inside, scorer),
         estimator=lambda parameters: LogisticRegression(C=0.01),
     )  # fmt: skip
 

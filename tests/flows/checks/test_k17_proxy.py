@@ -145,6 +145,20 @@ def test_a_level_that_lasts_is_no_false_alarm(minutes):
     assert finding.verdict is Verdict.PASS, finding.sentence
 
 
+def test_an_answer_that_is_known_at_once_is_not_its_own_past(minutes):
+    """The label of a file is known with its question: that excuses no proxy."""
+
+    def at_once(rows):
+        return shop.prepare(rows).with_columns(pl.col("event_time").alias("label_time"))
+
+    finding = _finding(
+        minutes, dataset=_written(0.3, minutes=True), prepare=at_once, inputs=("shop", "size", "hour"), features=(),
+        estimator=lambda parameters: _from_size(shop.Ridge()),
+    )  # fmt: skip
+
+    assert finding.verdict is Verdict.FAIL
+
+
 def test_a_reason_for_a_column_that_is_not_there_is_refused(clean):
     """It says which there are."""
     finding = _finding(clean, legitimate={"sise": "a typing error"})
