@@ -10,9 +10,10 @@ import pytest
 from tests.bench import __main__ as benches
 from tests.bench import join, measure, table
 from tests.bench.table import BEGIN, END, Row
+from tests.soak import takes_minutes
 from tests.workspaces import WORKSPACE
 
-TINY = ("join", "lookup", "drift", "ledger", "service")
+TINY = ("lookup", "drift", "ledger", *(pytest.param(name, marks=takes_minutes) for name in ("join", "service")))
 """Without those that need minutes to be set up: Feast's environment, a delivered pipeline."""
 
 
