@@ -10,21 +10,23 @@ raise when they are looked at. Each must be refused, or the answer must be the u
 
 *Training rows* with nulls, infinities, huge numbers, unseen or empty text, numbers as text, NaN as label: the fit refuses, or its model
 gives finite predictions or is refused; the process goes on. No rows, and columns whose values raise: the fit refuses, or its model is
-the usual one.
+the usual one. Columns of other types are tried in another process.
 
 *Time*: a row's answer against a fixed load, and the longest text against the usual request, in CPU seconds, in pairs. It fails where
 even the smallest ratio is over the limit.
 
 The control: requests that were refused, beside one that was answered.
 
-Cost: some dozens of answers, seven fits on 200 rows, no feature build, no training but the world's own.
+Cost: some dozens of answers, seven fits on 200 rows, two of them elsewhere, no feature build, no training but the world's own.
 
-What does not alarm: any refusal; a value that may be null by its type and is answered; models that look at no data; a slow machine,
-since the fixed load is as slow there; predictions of two values at most, in which a NaN may have had its side decided.
+What does not alarm: any refusal; a native library that ends its process when a column is of a type no group holds (LightGBM, given text
+for a number): nothing is trained; a value that may be null by its type and is answered; models that look at no data; a slow machine, since
+the fixed load is as slow there; predictions of two values at most, in which a NaN may have had its side decided.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 import warnings
@@ -36,13 +38,13 @@ import orjson
 import polars as pl
 
 from flows.building.fit import fit, matrix, predict
-from flows.checks import compare, k12_parity
+from flows.checks import compare, elsewhere, k12_parity
 from flows.checks.check import Check, Seen
 from flows.checks.served import Served, body, requests, served
 from flows.checks.world import World
-from flows.pipeline import TIME
+from flows.pipeline import TIME, Pipeline
 from flows.serving.schema import MAX_ROWS, Row
-from store.errors import AssayError, InvalidInput
+from store.errors import AssayError, GateFailed, InvalidInput
 
 FIELDS, ROWS, LONG, PAIRS, LOADS = 25, 200, 20_000, 3, 5
 SLOWEST = 150.0
@@ -323,48 +325,82 @@ def _untold(world: World) -> str:
 # ---- training rows ------------------------------------------------------------------------------------------------
 
 
+Bad = tuple[str, pl.DataFrame, bool]
+"""Training rows made bad: in words, as rows, and whether no model can come of them but one that looks at nothing."""
+Tried = np.ndarray | str | None
+"""What came of a fit on bad rows: predictions for good ones, the name of what ends a training's process, or None: it was refused."""
+
+
 def _badly_trained(world: World) -> str:
     """What is wrong with the first fit on bad rows that is taken wrongly, in words; empty if there is none."""
     labelled = world.trained.train.filter(pl.col("label").is_not_null()).sort("label", maintain_order=True)
     rows = labelled.gather_every(-(-labelled.height // ROWS))
-    usual = _after(world, rows, rows)
-    for what, bad, is_meaningless in _bad_rows(world, rows):
-        try:
-            found = _after(world, bad, rows)
-        except Exception:  # refused, as whatever a training raises is
-            continue
-        except (SystemExit, pl.exceptions.PanicException) as error:
-            return f"A fit on {what} ended in {type(error).__name__}, which ends the training's process"
-        if is_meaningless and compare.far(usual, found).any():
-            return f"A fit on {what} came to an end, and its model says {found[0]} (usually {usual[0]})"
+    pipeline, parameters = world.pipeline, world.trained.tuned.parameters
+    usual = _after(pipeline, parameters, rows, rows)
+    for bad in _bad_rows(pipeline, rows):
+        if wrong := _wrong(bad, usual, _tried(pipeline, parameters, bad, rows)):
+            return wrong
+    try:
+        found = elsewhere.answer(world, functools.partial(_badly_typed, pipeline, parameters, rows))
+    except GateFailed:  # its process ended there (K09 says if it cannot run there at all)
+        return ""
+    wrongs = (_wrong(bad, usual, one) for bad, one in zip(_bad_types(pipeline, rows), found, strict=True))
+    return next(filter(None, wrongs), "")
+
+
+def _badly_typed(pipeline: Pipeline, parameters: dict[str, Any], rows: pl.DataFrame) -> list[Tried]:
+    """In the other process: what came of each fit on columns of other types."""
+    return [_tried(pipeline, parameters, bad, rows) for bad in _bad_types(pipeline, rows)]
+
+
+def _tried(pipeline: Pipeline, parameters: dict[str, Any], bad: Bad, rows: pl.DataFrame) -> Tried:
+    try:
+        return _after(pipeline, parameters, bad[1], rows)
+    except Exception:  # refused, as whatever a training raises is
+        return None
+    except (SystemExit, pl.exceptions.PanicException) as error:
+        return type(error).__name__
+
+
+def _wrong(bad: Bad, usual: np.ndarray, found: Tried) -> str:
+    what, _, is_meaningless = bad
+    if isinstance(found, str):
+        return f"A fit on {what} ended in {found}, which ends the training's process"
+    if found is not None and is_meaningless and compare.far(usual, found).any():
+        return f"A fit on {what} came to an end, and its model says {found[0]} (usually {usual[0]})"
     return ""
 
 
-def _after(world: World, bad: pl.DataFrame, rows: pl.DataFrame) -> np.ndarray:
+def _after(pipeline: Pipeline, parameters: dict[str, Any], bad: pl.DataFrame, rows: pl.DataFrame) -> np.ndarray:
     """Predictions for rows, by a model fitted on bad ones."""
     with warnings.catch_warnings(action="ignore"):
-        model = fit(world.pipeline, world.trained.tuned.parameters, bad)
-        return predict(world.pipeline, model, matrix(world.pipeline, rows))
+        model = fit(pipeline, parameters, bad)
+        return predict(pipeline, model, matrix(pipeline, rows))
 
 
-def _bad_rows(world: World, rows: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame, bool]]:
-    """Training rows made bad: in words, as rows, and whether no model can come of them but one that looks at nothing."""
-    schema = rows.select(world.pipeline.columns).schema
+def _bad_rows(pipeline: Pipeline, rows: pl.DataFrame) -> Iterator[Bad]:
+    """Training rows with bad values."""
+    schema = rows.select(pipeline.columns).schema
     third, place = pl.int_range(pl.len()) % 3 == 0, pl.int_range(pl.len())
     yield "nulls", rows.with_columns(pl.when(~third).then(pl.col(name)).alias(name) for name in schema), False
     yield "extremes", rows.with_columns(_extreme(name, dtype, place) for name, dtype in schema.items()), False
-    yield (
-        "numbers as text",
-        rows.with_columns(pl.col(name).cast(pl.String) for name, dtype in schema.items() if dtype.is_numeric()),
-        False,
-    )
     yield (
         "labels that are no number",
         rows.with_columns(pl.when(third).then(math.nan).otherwise("label").alias("label")),
         False,
     )
     yield "no rows", rows.clear(), True
-    yield "columns whose values raise", raising(rows, world.pipeline.columns), True
+
+
+def _bad_types(pipeline: Pipeline, rows: pl.DataFrame) -> Iterator[Bad]:
+    """Training rows whose columns are of other types."""
+    yield "columns whose values raise", raising(rows, pipeline.columns), True
+    schema = rows.select(pipeline.columns).schema
+    yield (
+        "numbers as text",
+        rows.with_columns(pl.col(name).cast(pl.String) for name, dtype in schema.items() if dtype.is_numeric()),
+        False,
+    )
 
 
 def _extreme(name: str, dtype: pl.DataType, place: pl.Expr) -> pl.Expr:

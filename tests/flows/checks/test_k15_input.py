@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_a_rule_that_asks_no_model_swallows_nothing(clean):
 
 
 def test_decisions_of_two_values_may_decide_a_nan(clean):
-    finding = _finding(clean, predict=lambda model, data: (model.predict_proba(data)[:, 1] > 0.5).astype(float))
+    finding = _finding(clean, predict=lambda model, data: (model.predict_proba(data)[:, 1] <= 0.5).astype(float))
 
     assert finding.verdict is Verdict.PASS, finding.sentence
 
@@ -124,6 +125,43 @@ def test_a_model_that_guesses_behind_its_own_class_is_seen(clean):
 
     assert finding.verdict is Verdict.FAIL
     assert finding.sentence.startswith("Asked with columns whose values raise, the model said 0.5")
+
+
+class Typed(ClassifierMixin, BaseEstimator):
+    """A model that does something at its fit where a column is of a type that it does not know: ends its process, or learns nothing."""
+
+    def __init__(self, *, at_other_types="abort"):
+        self.at_other_types = at_other_types
+
+    def fit(self, data, labels):
+        known = all(dtype.is_numeric() or dtype == pl.String for dtype in data.schema.values())
+        if not known or data.schema["size"] == pl.String:
+            if self.at_other_types == "abort":
+                os.abort()
+            self.inner_ = None
+        else:
+            self.inner_ = shop.prepared(LogisticRegression()).fit(data, labels)
+        return self
+
+    def predict_proba(self, data):
+        return np.full((data.height, 2), 0.5) if self.inner_ is None else self.inner_.predict_proba(data)
+
+
+def test_a_library_that_ends_its_process_when_a_number_is_a_text_does_not_alarm(clean):
+    """As LightGBM does: nothing is trained, and no group holds such a column."""
+    finding = _finding(clean, estimator=lambda given: Typed(), search=Search(), trusted=(f"{__name__}.Typed",))
+
+    assert finding.verdict is Verdict.PASS, finding.sentence
+
+
+def test_a_fit_that_swallows_columns_whose_values_raise_is_seen(clean):
+    """Though it is tried in another process."""
+    finding = _finding(
+        clean, estimator=lambda given: Typed(at_other_types="guess"), search=Search(), trusted=(f"{__name__}.Typed",)
+    )
+
+    assert finding.verdict is Verdict.FAIL
+    assert finding.sentence.startswith("A fit on columns whose values raise came to an end, and its model says 0.5")
 
 
 def test_a_fit_that_swallows_what_it_cannot_learn_is_seen(clean):
