@@ -109,6 +109,51 @@ def test_a_model_far_worse_than_a_linear_one_of_the_same_columns_is_seen(clean):
     assert "and a linear model of the same columns with 0.9" in finding.sentence
 
 
+def _slow_world(clean):
+    """Nine times the rows, and leaves of four hundred: half of nine hundred rows cannot be split so."""
+    rows = [clean.rows.with_columns(pl.format("{}-{}", "order_id", pl.lit(one)).alias("order_id")) for one in range(9)]
+    slow = dataclasses.replace(
+        clean.pipeline,
+        estimator=lambda parameters: shop.prepared(DecisionTreeClassifier(min_samples_leaf=400, random_state=0)),
+    )
+    world = dataclasses.replace(clean, pipeline=slow)
+    world.__dict__.update(scratch=clean.scratch, spine=clean.spine, rows=pl.concat(rows).sort("event_time"))
+    return world
+
+
+def test_a_learner_that_needs_many_rows_gets_all_of_them(clean):
+    """Nine hundred would teach it nothing."""
+    finding = judge(k14_learning.CHECK, _slow_world(clean))
+
+    assert finding.verdict is Verdict.PASS, finding.sentence
+    assert finding.numbers["planted"] > 0.9
+
+
+class ByHeart:
+    """The mean label of the training rows that are alike in every column to the last digit; of others it knows nothing."""
+
+    def fit(self, data, labels):
+        """Note them."""
+        rows = data.select(pl.concat_str(pl.all().cast(pl.String)).alias("row")).with_columns(label=labels)
+        self.means, self.usual = rows.group_by("row").agg(pl.col("label").mean()), float(np.mean(labels))
+        return self
+
+    def predict(self, data):
+        """What was noted, or the mean of all."""
+        rows = data.select(pl.concat_str(pl.all().cast(pl.String)).alias("row"))
+        found = rows.join(self.means, on="row", how="left", maintain_order="left").get_column("label")
+        return found.fill_null(self.usual).to_numpy()
+
+
+def test_what_is_learned_by_heart_alone_is_seen(minutes):
+    """Of rows it has not met it knows nothing, whatever they carry."""
+    finding = _finding(minutes, estimator=lambda parameters: ByHeart())
+
+    assert finding.verdict is Verdict.FAIL
+    assert finding.sentence.startswith("Of rows that carry their label it learns an order of 0.5")
+    assert finding.numbers["by_heart_planted"] > 0.99
+
+
 def test_weights_that_move_nothing_are_seen_and_those_that_do_are_counted(clean):
     """A class between ``fit`` and model drops them."""
     used = _finding(clean, fit=_weighing)

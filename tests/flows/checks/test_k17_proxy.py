@@ -16,11 +16,11 @@ def _finding(world, **components):
     return judge(k17_proxy.CHECK, world.planted(dataclasses.replace(world.pipeline, **components)))
 
 
-def _from_size(model):
+def _from_size(model, *more):
+    names = (shop.OneHotEncoder(handle_unknown="ignore"), ["shop"])
     return shop.make_pipeline(
-        shop.make_column_transformer((shop.OneHotEncoder(handle_unknown="ignore"), ["shop"]), (shop.StandardScaler(), ["size", "hour"])),
-        model,
-    )  # fmt: skip
+        shop.make_column_transformer(names, (shop.StandardScaler(), ["size", "hour", *more])), model
+    )
 
 
 def _written(share, minutes=False):
@@ -82,7 +82,7 @@ def test_two_proxies_that_hide_each_other_are_seen_together(clean):
 
     finding = _finding(
         clean, dataset=_written(1.0), prepare=twice, inputs=("shop", "size", "hour", "seconds"), features=(),
-        estimator=lambda parameters: _from_size(shop.LogisticRegression()),
+        estimator=lambda parameters: _from_size(shop.LogisticRegression(), "seconds"),
     )  # fmt: skip
 
     assert finding.verdict is Verdict.FAIL
