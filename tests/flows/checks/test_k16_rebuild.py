@@ -49,14 +49,16 @@ def test_what_an_earlier_build_left_in_a_file_is_seen(clean, tmp_path):
     assert "most in size" in finding.sentence
 
 
-def test_what_a_killed_derivation_left_behind_is_seen(clean):
+@pytest.mark.parametrize("ticks_at_least", [1, 20], ids=["any", "of a whole history"])
+def test_what_a_killed_derivation_left_behind_is_seen(clean, ticks_at_least):
     busy = []
 
     def derive(read, ticks):
-        """Stands still while another is at work, and a killed one is so for ever."""
+        """Gives nothing while another is at work, and a killed one is so for ever."""
         if busy:
             return shop.moods(read, ticks).with_columns(sales_1d=pl.lit(0, pl.Int64))
-        busy.append(True)
+        if len(ticks) >= ticks_at_least:
+            busy.append(True)
         found = shop.moods(read, ticks)
         busy.clear()
         return found
@@ -65,6 +67,23 @@ def test_what_a_killed_derivation_left_behind_is_seen(clean):
 
     assert finding.verdict is Verdict.FAIL
     assert "mood_sales_1d" in finding.sentence
+
+
+def test_what_a_killed_dataset_left_behind_is_seen(clean):
+    busy = []
+
+    def dataset(read, window):
+        if busy:
+            return shop.dataset(read, window).with_columns(size=pl.lit(0.0))
+        busy.append(True)
+        found = shop.dataset(read, window)
+        busy.clear()
+        return found
+
+    finding = _finding(clean, dataset=dataset)
+
+    assert finding.verdict is Verdict.FAIL
+    assert "most in size" in finding.sentence
 
 
 def test_what_is_kept_and_the_same_each_time_is_no_false_alarm(clean):
