@@ -1,6 +1,7 @@
 """A package goes nowhere without the certificate that was issued for its very bytes."""
 
 import dataclasses
+import functools
 import json
 
 import pytest
@@ -13,6 +14,7 @@ from store.actions import AliasMoved
 from store.errors import Refused, Unreachable
 from store.registry import aliases, packages
 from tests.flows.certified import PROVED, issued
+from tests.store.registry import made
 from tests.worlds import NOW
 
 NAME = "arrival_minutes"
@@ -173,8 +175,86 @@ def verdicts(*checks, faults=()):
             ["K01 passed, but no planted fault proved that it can fail."],
         ),
         (verdicts(("K01", "PASS", "warns")), []),
+        (verdicts(("own", "PASS", "blocks")), []),
+        (
+            verdicts(("K01", "FAIL", "blocks"), ("K02", "VACUOUS", "blocks"), faults=[("F02", "K01", False)]),
+            ["K01 FAIL: So.", "K02 VACUOUS: So.", "F02 survived K01: So."],
+        ),
+        ({"checks": [], "faults": []}, ["No check passed."]),
+        (
+            {"checks": [], "faults": [{"code": "F01", "check": "K01", "killed": False, "sentence": "So."}]},
+            ["F01 survived K01: So."],
+        ),
+        (
+            {"checks": [{"code": "K01", "verdict": "N/A", "severity": "blocks", "sentence": "So."}], "faults": []},
+            ["No check passed."],
+        ),
     ],
 )
 def test_what_fails_a_proving(found, failed):
     """A check that failed or saw nothing, a fault that survived, and a pass that nothing proves; a warning does not."""
     assert certificate.unproved(found) == failed
+
+
+@functools.cache
+def tiny():
+    """The smallest wheel, built once."""
+    return source.wheel("tiny", "1.0.0", {"__init__.py": b"ANSWER = 42\n"})
+
+
+def published(root, of=None, recorded="", **changes):
+    """A small package whose certificate speaks for the wheel ``of`` (its own) with ``changes``, and that certificate."""
+    name, wheel = "tiny", tiny()
+    content = source.held(wheel, name)
+    digest = certificate.issue(root, name, "1.0.0", of or wheel, source.tree(content), PROVED, NOW)
+    found = blobs.get_json(root, digest) | changes
+    body = made.body(
+        "package.published", version="1.0.0", wheel=blobs.digest(wheel), tree=recorded or source.tree(content),
+        certificate=blobs.put_json(root, found),
+    )  # fmt: skip
+    return packages.publish(root, name, wheel, body, actor="test", now=NOW), found
+
+
+def test_what_holds_for_good_is_asked_of_form_name_wheel_source_and_verdicts(root):
+    """All five, in this order, and none differs where all is as it was proved."""
+    package, found = published(root)
+    whole = [certificate.Bound(what) for what in ("form", "name", "wheel", "source", "verdicts")]
+    assert certificate.own(root, package, found) == whole
+    assert certificate.require(root, package) == found
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "said"),
+    [
+        ({"format": 2}, "form", "It has format 2; this assay reads 1."),
+        ({"format": 0}, "form", "It has format 0; this assay reads 1."),
+        ({"version": "1.0.1"}, "name", "Certified is tiny 1.0.1, there is tiny 1.0.0."),
+        ({"pipeline": "other"}, "name", "Certified is other 1.0.0, there is tiny 1.0.0."),
+        ({"of": b"other bytes"}, "wheel", f"Certified is {blobs.digest(b'other bytes')[:12]}, there is "),
+        ({"tree": "0" * 64}, "source", "Certified is 000000000000, there is "),
+        ({"faults": []}, "verdicts", "K11 passed, but no planted fault proved that it can fail."),
+        ({"checks": [], "faults": []}, "verdicts", "No check passed."),
+    ],
+)
+def test_one_thing_that_no_longer_holds_for_good_is_named_and_refused(root, change, what, said):
+    """That thing alone, with what was certified and what is there."""
+    package, found = published(root, **change)
+    differing = [one for one in certificate.own(root, package, found) if one.differs]
+    assert [one.what for one in differing] == [what]
+    assert differing[0].differs.startswith(said)
+    with pytest.raises(Refused, match=f"does not hold: {what}") as refusal:
+        certificate.require(root, package)
+    assert said in str(refusal.value)
+
+
+def test_the_first_thing_that_no_longer_holds_for_good_is_told(root):
+    """In the order of form, name, wheel, source, verdicts."""
+    package, _ = published(root, version="1.0.1", faults=[])
+    with pytest.raises(Refused, match="does not hold: name"):
+        certificate.require(root, package)
+
+
+def test_a_certified_source_holds_for_good_only_where_the_ledger_names_it_too(root):
+    """The tree that the ledger records is not another than the certificate's."""
+    package, found = published(root, recorded="f" * 64)
+    assert [one.what for one in certificate.own(root, package, found) if one.differs] == ["source"]

@@ -1,7 +1,7 @@
 """The challenger must surely be better; whatever cannot be measured keeps the champion."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -123,6 +123,49 @@ def test_a_protected_slice_must_not_get_worse(metric: Metric, pair: Pair | Inter
     assert outcome == "promoted" or "slice EWR" in decision.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (Pair(0.70, 0.71), "better by 0.0100."),
+        (Pair(0.70, 0.70), "better by 0.0000."),
+        (around(0.01), "better by 0.0100 [0.0000, 0.0200] on 6,500 rows of 7 blocks."),
+        (Pair(0.70, 0.69), "worse by 0.0100: within the tolerance of 0.02."),
+        (Pair(0.70, 0.67), "worse by 0.0300: more than the tolerance of 0.02."),
+        (around(-0.01), "better by -0.0100 [-0.0200, 0.0000] on 6,500 rows of 7 blocks: within the tolerance of 0.02."),
+        (
+            around(-0.03),
+            "better by -0.0300 [-0.0400, -0.0200] on 6,500 rows of 7 blocks: more than the tolerance of 0.02.",
+        ),
+    ],
+)
+def test_a_slice_is_told_with_its_number_and_direction(found: Pair | Interval, told: str) -> None:
+    """Better or worse by how much, an interval with its bounds, and on which side of the tolerance."""
+    decision = decided(slices={"EWR": found}, tolerance=0.02)
+    assert f"On slice EWR the challenger is {told}" in decision.reasons
+
+
+def test_a_slice_worse_by_the_tolerance_itself_is_within_it() -> None:
+    """It may be worse by at most the tolerance."""
+    assert decided(slices={"EWR": Pair(0.75, 0.5)}, tolerance=0.25).outcome == "promoted"
+
+
+def test_without_limits_any_sure_gain_on_any_row_will_do_and_no_slice_may_lose() -> None:
+    """What a pipeline does not say is 0, and one row."""
+    asked: dict[str, Any] = {"metric": AUC, "challenger": around(0.75), "challenger_ids": [1], "champion_ids": [1]}
+    better, equal = Interval(0.001, 0.002, 0.003, 1, 1), Interval(0.0, 0.002, 0.003, 1, 1)
+    assert decide(**asked, difference=better, slices={"EWR": Pair(0.7, 0.7)}).outcome == "promoted"
+    assert decide(**asked, difference=equal).outcome == "kept"
+    assert decide(**asked, difference=better, slices={"EWR": Pair(0.7, 0.699)}).outcome == "kept"
+    assert decide(**asked | {"challenger_ids": [], "champion_ids": []}, difference=better).outcome == "kept"
+
+
+def test_a_decision_and_what_it_is_made_of_cannot_be_changed() -> None:
+    """Nobody turns kept into promoted afterwards."""
+    for made, name in ((decided(), "outcome"), (Pair(0.7, 0.6), "challenger")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(made, name, "promoted")
+
+
 def test_all_that_failed_is_told() -> None:
     """Each failed guard has its sentence, before those that passed."""
     kept = decided(challenger=around(0.5), difference=around(-0.2), slices={"EWR": Pair(0.9, 0.1)})
@@ -145,11 +188,15 @@ def test_a_first_champion_needs_the_floor_and_enough_rows_only() -> None:
     assert decided(**first, challenger_ids=IDS[:10]).outcome == "kept"
 
 
-@pytest.mark.parametrize("others", [IDS[1:], IDS[::-1], [-1, *IDS[1:]], []])
-def test_other_rows_are_refused(others: list[int]) -> None:
-    """Missing, reordered or exchanged rows make the comparison meaningless, so it is refused."""
-    with pytest.raises(InvalidInput, match="same rows, in the same order"):
+@pytest.mark.parametrize(
+    ("others", "common"), [(IDS[1:], 6499), (IDS[::-1], 6500), ([-1, *IDS[1:]], 6499), ([-1, -2, 0], 1), ([], 0)]
+)
+def test_other_rows_are_refused(others: list[int], common: int) -> None:
+    """Missing, reordered or exchanged rows make the comparison meaningless, so it is refused, and how many are common is said."""
+    with pytest.raises(InvalidInput, match="same rows, in the same order") as refusal:
         decided(champion_ids=others)
+    told = f"The challenger has 6500 rows (6500 ids), the champion {len(others)}; {common} ids are common."
+    assert told in str(refusal.value)
 
 
 def test_a_row_counted_twice_is_refused() -> None:
