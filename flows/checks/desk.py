@@ -27,18 +27,25 @@ class Desk:
 
     def __init__(self, address: str, listing: Mapping[str, Any], answer: Callable[[str], dict[str, Any]]) -> None:
         self._listing, self._answer, self._ended = listing, answer, threading.Event()
+        self._address = address
         self._listener = Listener(address, "AF_UNIX", backlog=128)
 
     def serve(self) -> None:
         """Answer until the connection that opened is closed."""
-        threading.Thread(target=self._accept, name="assay-desk", daemon=True).start()
+        accepting = threading.Thread(target=self._accept, name="assay-desk", daemon=True)
+        accepting.start()
         self._ended.wait()
+        Client(self._address, "AF_UNIX").close()  # wakes who waits for the next one
+        accepting.join()
         self._listener.close()
 
     def _accept(self) -> None:
-        while not self._ended.is_set():
+        while True:
             with contextlib.suppress(OSError, EOFError):
                 connection = self._listener.accept()
+                if self._ended.is_set():
+                    connection.close()
+                    return
                 threading.Thread(target=self._talk, args=(connection,), name="assay-desk-talk", daemon=True).start()
 
     def _talk(self, connection: Connection) -> None:

@@ -10,8 +10,9 @@ The control: the evaluation rows can be counted and the metric has a standard er
 
 Cost: none beside the training that all share.
 
-A warning, and does not block: a second version on the week's rows is a team's usual day, and says so in the certificate; what helps is
-new data, not another try. Not seen: versions that were scored elsewhere and never came to this gate.
+What does not alarm: models judged on other rows, and a metric that reaches the floor with the margin. It is a warning, and does not
+block: a second version on the week's rows is a team's usual day, and the certificate says so; what helps is new data, not another try.
+Not seen: versions that were scored elsewhere and never came to this gate.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import re
 import subprocess
 import sys
@@ -29,7 +30,12 @@ LONGEST = 300
 
 
 def found(pipeline: Pipeline) -> list[Check]:
-    """What the folder of the active pipeline holds besides it. InvalidInput when ``checks.py`` is not as it should be."""
+    """What the folder of the active pipeline holds besides it; nothing, if it is no module of that name.
+
+    InvalidInput when ``checks.py`` is not as it should be.
+    """
+    if importlib.util.find_spec(pipeline.name) is None:
+        return []
     folder = _folder(pipeline)
     checks = _checks(pipeline.name) if (folder / "checks.py").exists() else []
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("test_*.py"))
