@@ -7,7 +7,7 @@ by its concordance: the AUC, or for values (1 + Spearman's ρ) / 2. One whose va
 name. One of 0.95 or more, there and on the training rows, is a proxy, unless
 
 - the other columns order the rows as well: a training in which this one and its twins (|ρ| ≥ 0.98) are dealt out among the rows reaches
-  0.95 too, and no five times as many pairs of rows wrongly;
+  0.95 too, within twice its standard error, and no five times as many pairs of rows wrongly;
 - the last answer known by then (of the same entity or of all) orders them as well: what lasts is told by its past.
 
 Either is let through where its author declares it with a reason:
@@ -25,6 +25,7 @@ of the model's lift and is weaker than 0.95, which is only shown; a free text, w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -71,7 +72,7 @@ def look(world: World) -> Seen:
         if name in declared or found[name] <= lasting + AS_WELL:
             continue
         rest = without(pipeline, known, test, name)
-        if rest < PROXY or 1 - rest > FAR * (1 - found[name]):
+        if rest + 2 * _error(rest, test) < PROXY or 1 - rest > FAR * (1 - found[name]):
             return Seen(_said(world, name, found[name], rest), control, numbers | {"without_it": rest}, failed=True)
     model = _model(world, test)
     share = min(1.0, (found[strongest] - CHANCE) / (model - CHANCE)) if model > CHANCE else 1.0
@@ -149,6 +150,14 @@ def without(pipeline: Pipeline, known: pl.DataFrame, test: pl.DataFrame, name: s
     known, test = (dealt_out(rows, others) for rows in (known, test))
     model = fit(pipeline, {}, known)
     return concordance(test.get_column("label").to_numpy(), predict(pipeline, model, matrix(pipeline, test)))
+
+
+def _error(value: float, rows: pl.DataFrame) -> float:
+    """A standard error of a concordance, on the safe side: as if there were no more pairs than rows of the rarer class."""
+    labels = rows.get_column("label")
+    counts = labels.value_counts().get_column("count")
+    few = int(counts.min()) if counts.len() == 2 else labels.len() / 2  # type: ignore[arg-type]
+    return math.sqrt(value * (1 - value) / max(1.0, few))
 
 
 def dealt_out(rows: pl.DataFrame, columns: Sequence[str], seed: int = 0) -> pl.DataFrame:

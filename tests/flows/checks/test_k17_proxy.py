@@ -181,3 +181,9 @@ def test_where_no_label_differs_nothing_is_shown(minutes):
     finding = _finding(minutes, prepare=lambda rows: shop.prepare(rows).with_columns(label=pl.lit(5.0)))
 
     assert finding.verdict is Verdict.VACUOUS
+
+
+def test_on_few_rows_the_others_are_given_the_benefit_of_the_noise():
+    """Of a class of thirteen .94 may be .95; of one of three hundred it may not."""
+    few, many = (pl.DataFrame({"label": [1.0] * rare + [0.0] * 2 * rare}) for rare in (13, 300))
+    assert 0.90 + 2 * k17_proxy._error(0.90, few) > k17_proxy.PROXY > 0.90 + 2 * k17_proxy._error(0.90, many)
