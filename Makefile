@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 SOURCES := store flows console tests
 
-.PHONY: demo test soak lint types bench power lock clean
+.PHONY: demo test soak lint types bench power mutants lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/assay demo $(if $(ONCE),--once)
@@ -33,6 +33,10 @@ bench: $(INSTALLED)
 power: $(INSTALLED)
 	$(BIN)/python -m tests.power
 
+# Small errors in the gate's sources, one at a time, before their own tests: writes docs/mutants.md. FULL=1 tries all and not a sample.
+mutants: $(INSTALLED)
+	$(BIN)/python -m tests.mutants $(if $(FULL),--full)
+
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'assay needs Python 3.11 or newer; this is ' + sys.version.split()[0])"
 	@$(PYTHON) -c "import venv, ensurepip" || (echo "Python's venv is missing: on Debian, apt-get install python3-venv" && exit 1)
@@ -48,4 +52,4 @@ lock:
 	  --extra demo --extra dev pyproject.toml --output-file requirements.lock
 
 clean:
-	rm -rf .venv .demo .bench .power
+	rm -rf .venv .demo .bench .power .mutants

@@ -155,7 +155,8 @@ def test_without_limits_any_sure_gain_on_any_row_will_do_and_no_slice_may_lose()
     better, equal = Interval(0.001, 0.002, 0.003, 1, 1), Interval(0.0, 0.002, 0.003, 1, 1)
     assert decide(**asked, difference=better, slices={"EWR": Pair(0.7, 0.7)}).outcome == "promoted"
     assert decide(**asked, difference=equal).outcome == "kept"
-    assert decide(**asked, difference=better, slices={"EWR": Pair(0.7, 0.699)}).outcome == "kept"
+    losing = decide(**asked, difference=better, slices={"EWR": Pair(0.7, 0.699)})
+    assert losing.refusals == ("On slice EWR the challenger is worse by 0.0010: more than the tolerance of 0.",)
     assert decide(**asked | {"challenger_ids": [], "champion_ids": []}, difference=better).outcome == "kept"
 
 
