@@ -15,7 +15,8 @@ Cost: a training (shared with K04), three predictions a column on at most 600 ro
 trainings on about 900 rows where a column moves nothing and one for each more (ten at most), and one join a group.
 
 What does not alarm: an unhelpful or redundant column, which is only named, for it may be there for a slice, a season or the next version;
-a penalty or a tree that leaves a column lying, as long as it would take it; one that only weighs rows.
+a penalty or a tree that leaves a column lying, as long as it would take it; one that only weighs rows; one that
+is nearly constant, and so can tell nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from flows.checks.world import World
 from store.features import join
 
 ROWS, REPEATS, WIDEST, NAMED, EXAMINED = 600, 3, 100, 5, 10
-LEAST, SIGMAS = 0.001, 2.0
+LEAST, SIGMAS, TOLD = 0.001, 2.0, 0.1
 
 
 def look(world: World) -> Seen:
@@ -113,10 +114,21 @@ def _unread(world: World, columns: list[str]) -> list[str]:
     before, found = predict(world.pipeline, fitted(world.pipeline, train), asked), list[str]()
     for name in columns[:EXAMINED]:
         carrying = signal.carried_by(train, [name])
-        changed = not carrying.get_column(name).equals(train.get_column(name))
-        if changed and (predict(world.pipeline, fitted(world.pipeline, carrying), asked) == before).all():
+        if (
+            _tells(carrying, name)
+            and (predict(world.pipeline, fitted(world.pipeline, carrying), asked) == before).all()
+        ):
             found.append(name)
     return found
+
+
+def _tells(rows: pl.DataFrame, name: str) -> bool:
+    """Whether a column can carry the label at all: one that is nearly constant cannot, and a time is left as it is."""
+    column = rows.get_column(name)
+    if not (column.dtype.is_numeric() or column.dtype in (pl.String, pl.Boolean)):
+        return False
+    places = column.rank("dense").fill_null(0).to_numpy()
+    return abs(concordance(rows.get_column("label").to_numpy(), places) - CHANCE) > TOLD
 
 
 def _seconds(world: World) -> dict[str, float]:

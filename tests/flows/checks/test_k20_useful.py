@@ -77,6 +77,24 @@ def test_a_column_that_only_weighs_rows_is_no_false_alarm(clean):
     assert "size" in finding.sentence
 
 
+def test_a_column_that_is_nearly_constant_is_no_false_alarm(clean):
+    """One row in a hundred differs: of that no model makes anything."""
+
+    def nearly(rows):
+        rare = (pl.col("order_id").hash() % 100 == 0).cast(pl.Float64)
+        return shop.prepare(rows).with_columns(rare.alias("rare"))
+
+    finding = _finding(
+        clean,
+        prepare=nearly,
+        inputs=("size", "hour", "rare"),
+        estimator=lambda parameters: _of([*NUMBERS, "rare"], shop_tree()),
+    )
+
+    assert finding.verdict is Verdict.PASS, finding.sentence
+    assert "rare" in finding.sentence
+
+
 def test_two_columns_that_say_the_same_are_named_together(clean):
     """A tree takes either; the other gives nothing."""
 
