@@ -30,7 +30,6 @@ from store.layout import Root
 from store.registry.packages import Package
 
 Progress = Callable[[str], None]
-Detail = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -81,12 +80,11 @@ def environment(code: Code) -> dict[str, str]:
 
 
 def run(
-    code: Code, module: str, job: dict[str, Any], *, progress: Progress | None = None, detail: Detail | None = None,
-    timeout_s: float = 1800,
+    code: Code, module: str, job: dict[str, Any], *, progress: Progress | None = None, timeout_s: float = 1800,
 ) -> dict[str, Any]:  # fmt: skip
     """Run ``python -m module job.json`` with the code active, and return what it left in ``result.json``.
 
-    ``progress`` hears what each step is called; ``detail``, if given, what came of those that tell it.
+    ``progress`` hears what each step is called.
 
     The child's own errors come back as they were raised; a crash, a hang or a silent end is a GateFailed with its last words.
     The child has no standard input, and is ended with every process it started (they may hold its output open): at its timeout, and
@@ -107,7 +105,7 @@ def run(
         assert child.stdout is not None
         try:
             for line in child.stdout:
-                _relay(line.rstrip("\n"), last, progress, detail)
+                _relay(line.rstrip("\n"), last, progress)
             child.wait()
         finally:
             killer.cancel()
@@ -156,14 +154,11 @@ def _answer(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _relay(line: str, last: deque[str], progress: Progress | None, detail: Detail | None) -> None:
+def _relay(line: str, last: deque[str], progress: Progress | None) -> None:
     told = _step(line) if line.startswith('{"step":') else None
     if told is None:
         if line:
             last.append(line[:500])
-        return
-    if detail and "detail" in told:
-        detail(told["detail"])
     elif progress:
         progress(str(told["step"]))
 

@@ -24,9 +24,9 @@ from store.errors import AssayError, InvalidInput
 Job = dict[str, Any]
 
 
-def step(what: str, detail: Job | None = None) -> None:
-    """Tell the parent what happens now, or, with ``detail``, what came of it."""
-    print(json.dumps({"step": what} | ({"detail": finite(detail)} if detail else {})), flush=True)
+def step(what: str) -> None:
+    """Tell the parent what happens now."""
+    print(json.dumps({"step": what}), flush=True)
 
 
 def pipeline(name: str) -> Pipeline:

@@ -13,7 +13,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
-from sklearn.tree import DecisionTreeClassifier
 
 from flows.building.fit import matrix
 from flows.checks import k06_shuffled
@@ -217,21 +216,9 @@ def test_of_a_rare_class_all_rows_are_kept_and_a_split_that_needs_every_row_gets
     assert k06_shuffled.some(clean.planted(whole_only)).height == clean.rows["label"].count()
 
 
-def _slow_world(clean):
-    """Nine times the rows, and leaves of four hundred: half of nine hundred rows cannot be split so."""
-    rows = [clean.rows.with_columns(pl.format("{}-{}", "order_id", pl.lit(one)).alias("order_id")) for one in range(9)]
-    slow = dataclasses.replace(
-        clean.pipeline,
-        estimator=lambda parameters: shop.prepared(DecisionTreeClassifier(min_samples_leaf=400, random_state=0)),
-    )
-    world = dataclasses.replace(clean, pipeline=slow)
-    world.__dict__.update(scratch=clean.scratch, spine=clean.spine, rows=pl.concat(rows).sort("event_time"))
-    return world
-
-
 def test_a_learner_that_needs_many_rows_gets_all_of_them(clean):
     """Nine hundred would show nothing."""
-    finding = judge(k06_shuffled.CHECK, _slow_world(clean))
+    finding = judge(k06_shuffled.CHECK, shop.slow(clean))
 
     assert finding.verdict is Verdict.PASS, finding.sentence
     assert finding.control > 0.3

@@ -109,21 +109,9 @@ def test_a_model_far_worse_than_a_linear_one_of_the_same_columns_is_seen(clean):
     assert "and a linear model of the same columns with 0.9" in finding.sentence
 
 
-def _slow_world(clean):
-    """Nine times the rows, and leaves of four hundred: half of nine hundred rows cannot be split so."""
-    rows = [clean.rows.with_columns(pl.format("{}-{}", "order_id", pl.lit(one)).alias("order_id")) for one in range(9)]
-    slow = dataclasses.replace(
-        clean.pipeline,
-        estimator=lambda parameters: shop.prepared(DecisionTreeClassifier(min_samples_leaf=400, random_state=0)),
-    )
-    world = dataclasses.replace(clean, pipeline=slow)
-    world.__dict__.update(scratch=clean.scratch, spine=clean.spine, rows=pl.concat(rows).sort("event_time"))
-    return world
-
-
 def test_a_learner_that_needs_many_rows_gets_all_of_them(clean):
     """Nine hundred would teach it nothing."""
-    finding = judge(k14_learning.CHECK, _slow_world(clean))
+    finding = judge(k14_learning.CHECK, shop.slow(clean))
 
     assert finding.verdict is Verdict.PASS, finding.sentence
     assert finding.numbers["planted"] > 0.9
