@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from flows.building import publish
 from flows.checks.world import World
 from flows.faults.fault import Fault, numeric_inputs, pipeline_fault
-from flows.pipeline import Group, Pipeline, Read, Window
+from flows.pipeline import TIME, Group, Pipeline, Read, Window
 from store.features.group import EVENT_TIME, KNOWN_TIME
 
 AHEAD = timedelta(days=1)
@@ -110,6 +111,24 @@ def no_input_to_mix(world: World) -> str | None:
     return None if name else f"{world.pipeline.name} has no input that is a number or text."
 
 
+def _no_question_between(world: World) -> str | None:
+    """Why the day for the instant changes nothing: no question and no tick falls between a day's beginning and a
+    fact's ``known_time``, as on data that has only dates."""
+    if (excuse := _no_features(world)) is not None:
+        return excuse
+    ticks = [
+        tick
+        for one in world.catalog.derived.values()
+        for tick in publish.ticks(one.cadence, world.published, world.window.end)
+    ]
+    times = pl.concat([world.spine.get_column("event_time"), pl.Series(ticks, dtype=TIME)]).sort()
+    for facts in world.facts.values():
+        known = facts.get_column(KNOWN_TIME).unique()
+        if (times.search_sorted(known) > times.search_sorted(known.dt.truncate("1d"))).any():
+            return None
+    return f"no question of {world.pipeline.name} falls between the beginning of a day and a fact's known_time."
+
+
 def _no_features(world: World) -> str | None:
     return None if world.pipeline.features else f"{world.pipeline.name} uses no features."
 
@@ -119,5 +138,11 @@ FAULTS = (
     Fault("F03", "an input counts the day ahead", "K02", pipeline_fault(counts_the_day_ahead), _no_numeric_input),
     Fault("F14", "filled backward over the question", "K02", pipeline_fault(filled_backward), _no_numeric_input),
     Fault("F15", "the mean of all labels in an input", "K02", pipeline_fault(mean_of_all_labels), no_input_to_mix),
-    Fault("F16", "known by the day it was known on", "K02", known_by_the_day, _no_features),
+    Fault(
+        "F16",
+        "known by the day it was known on",
+        "K02",
+        known_by_the_day,
+        _no_question_between,
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 
 import polars as pl
 import pytest
@@ -138,6 +139,18 @@ def test_without_a_derived_group_no_late_row_can_be_let_through(clean):
 
     for code in ("F01", "F17", "F18", "F26"):
         assert FAULT_OF[code].excuse(bare) == "shop_late uses no derived group."
+
+
+def test_where_facts_become_known_with_a_day_the_day_is_no_fault(clean):
+    """Only dates: nothing is asked between a day's beginning and what became known on it."""
+    daily = clean.rewritten(
+        lambda group, rows: rows.with_columns(pl.col("known_time").dt.truncate("1d") + timedelta(days=1))
+    )
+
+    assert FAULT_OF["F16"].excuse(clean) is None
+    assert FAULT_OF["F16"].excuse(daily) == (
+        "no question of shop_late falls between the beginning of a day and a fact's known_time."
+    )
 
 
 def test_what_is_read_from_nowhere_has_no_schema_to_break(clean):
