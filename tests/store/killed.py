@@ -128,19 +128,19 @@ def crowd(root: Root, processes: int, appends: int) -> Any:
 
 
 def histories(root: Root, processes: int) -> Any:
-    """What processes saw and did to the same aliases at once: a list of operations an alias.
+    """What processes saw and did to the same aliases, new ones, at once: a list of operations an alias.
 
     An operation: process, what (read, move), asked (for a move: expected and new), told (for a read: the target; for a move:
     whether it was done), began and ended (monotonic seconds, one clock for all processes of the machine).
     """
-    folder = root.path / "histories"
+    folder, before = root.path / "histories", len(list(root.path.glob("histories-*")))  # no ledger here: forks follow
     folder.mkdir()
 
     def live(name: int) -> None:
         done = [[] for _ in range(ALIASES)]  # type: list[list[Any]]
         for number in range(ALIASES):
             for turn in range(TURNS):
-                done[number] += _turn(root, f"app_{number:03d}", name, f"{name}-{number}-{turn}")
+                done[number] += _turn(root, f"app_{before}_{number:03d}", name, f"{name}-{number}-{turn}")
         (folder / f"{name}.json").write_text(json.dumps(done))
 
     pids = [forked(lambda name=name: live(name)) for name in range(processes)]  # type: ignore[misc]
