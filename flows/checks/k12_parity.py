@@ -3,9 +3,9 @@
 Some of the dataset's rows are asked in three ways. *In batch*, as training and scoring do: ``prepare`` on the dataset's rows, joined as of
 ``event_time``, given to the model of this process. *As a service does*, by the very parts production is made of (``checks.road``): the
 request an application would send, as bytes, checked, prepared without label, looked up online, given to the model read back from its bytes;
-all rows in one request and some alone. *In a fresh process*, the same bytes. The store stands still: it is materialised at an instant, and
-only questions before the next fact takes effect are asked. The time of asking, every column the model sees and the prediction must be
-equal (floats to a relative 1e-9, 1e-5 in single precision).
+all rows in one request and some alone. *In a fresh process*, the same bytes, by a pipeline that nothing was asked of before. The store
+stands still: it is materialised at an instant, and only questions before the next fact takes effect are asked. The time of asking, every
+column the model sees and the prediction must be equal (floats to a relative 1e-9, 1e-5 in single precision).
 
 Some rows are asked once more with a field null, a name nobody has heard of, another number: what one way refuses, the other must refuse.
 
@@ -21,6 +21,7 @@ between T and the answer, since everything stands still.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Iterator, Sequence
@@ -312,7 +313,8 @@ def _fresh(world: World, service: Served, sent: list[Row]) -> int:
     """Predictions that differ in a fresh process."""
     usual = world.judged.get_column("prediction").to_numpy()
     here = service.answer(body(sent)).predictions
-    there = elsewhere.answer(world, functools.partial(_there, service, sent))
+    unused = dataclasses.replace(service, pipeline=world.unused)
+    there = elsewhere.answer(world, functools.partial(_there, unused, sent))
     return int(compare.far(np.array(here), np.array(there), usual).sum())
 
 

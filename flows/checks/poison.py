@@ -6,6 +6,8 @@ split may go by them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from flows.pipeline import Pipeline
@@ -20,14 +22,17 @@ def plantable(pipeline: Pipeline) -> list[str]:
     return [name for name in pipeline.columns if name not in {*pipeline.serving.key, *SPARED, *unit}]
 
 
-def features(pipeline: Pipeline, rows: pl.DataFrame, poisoned: pl.Series) -> pl.DataFrame:
-    """The rows with the model's columns poisoned where ``poisoned``: numbers plus one times a million, text in new
-    categories, booleans flipped; and every third row null in columns that have nulls elsewhere, NaN where they have
+def features(
+    pipeline: Pipeline, rows: pl.DataFrame, poisoned: pl.Series, columns: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """The rows with the model's columns (or these) poisoned where ``poisoned``: numbers plus one times a million, text in
+    new categories, booleans flipped; and every third row null in columns that have nulls elsewhere, NaN where they have
     those."""
     third = poisoned & (pl.int_range(rows.height, eager=True) % 3 == 0)
     others = rows.filter(~poisoned)
     return rows.with_columns(
-        _poisoned(rows.get_column(name), others.get_column(name), poisoned, third) for name in plantable(pipeline)
+        _poisoned(rows.get_column(name), others.get_column(name), poisoned, third)
+        for name in (plantable(pipeline) if columns is None else columns)
     )
 
 

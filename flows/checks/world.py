@@ -15,16 +15,18 @@ a fault in the report costs no new features and a fault in the search no new joi
 from __future__ import annotations
 
 import dataclasses
+import pickle
 import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import polars as pl
 
@@ -87,7 +89,8 @@ class World:
     spine is kept in ``rows``. ``door``: what the write door makes of the facts; a fault can stand there. ``within``:
     where scratch roots are made (default: the system's temporary folder). ``neighbour``: where another process answers
     (see ``elsewhere``; default: one is started when it is asked). ``road``: what a service of it is made of. ``gate``: what decides
-    whether a model of it may serve. ``judges``: the stretches of time whose rows have judged earlier models at that gate.
+    whether a model of it may serve. ``judges``: the stretches of time whose rows have judged earlier models at that gate. ``sealed``: a
+    pipeline, and its bytes from before anything was asked of it.
     """
 
     pipeline: Pipeline
@@ -103,6 +106,15 @@ class World:
     road: Road = PRODUCTION
     gate: Callable[..., Promotion] = promotion.decide
     judges: tuple[Window, ...] = ()
+    sealed: tuple[Pipeline, bytes] | None = field(default=None, repr=False)
+
+    @property
+    def unused(self) -> Pipeline:
+        """The pipeline as it was before anything was asked of it: what it has kept of the rows it saw since is not there. As functions
+        and classes of a module are the process's own, what a module keeps is not there in a process that has not asked it yet."""
+        sealed = self.sealed if self.sealed and self.sealed[0] is self.pipeline else seal(self.pipeline)
+        fresh: Pipeline = pickle.loads(sealed[1])
+        return fresh
 
     @cached_property
     def scratch(self) -> Scratch:
@@ -255,7 +267,7 @@ class World:
 
     def planted(self, pipeline: Pipeline) -> World:
         """The same world with another pipeline; what the difference cannot have touched is not built again."""
-        other = dataclasses.replace(self, pipeline=pipeline)
+        other = dataclasses.replace(self, pipeline=pipeline, sealed=seal(pipeline))
         for stage, fields in STAGES.items():
             if any(getattr(pipeline, name) is not getattr(self.pipeline, name) for name in fields):
                 break
@@ -273,13 +285,14 @@ def newest(
 
     Raises what dataset, join and split raise; InvalidInput from the split when the root's whole history is too short.
     """
+    sealed = seal(pipeline)
     until, first = assemble.known_until(root, catalog, pipeline, now), assemble.history(root, catalog, pipeline)
     length = _length(pipeline)
     while True:
         window = Window(max(first, until - length), until)
         try:
             world = _thin(sliced(root, catalog, pipeline, window, within), rows).but(
-                judges=judges.of(root, pipeline.name)
+                judges=judges.of(root, pipeline.name), sealed=sealed
             )
             split.parts(pipeline, world.rows)
             return world
@@ -287,6 +300,11 @@ def newest(
             if window.start == first:
                 raise
             length *= 2
+
+
+def seal(pipeline: Pipeline) -> tuple[Pipeline, bytes]:
+    """A pipeline and its bytes as it is now."""
+    return pipeline, cloudpickle.dumps(pipeline)
 
 
 def _length(pipeline: Pipeline) -> timedelta:

@@ -186,3 +186,87 @@ def test_a_fit_that_raises_is_a_failure_with_its_reason(clean):
 
     assert finding.verdict is Verdict.FAIL
     assert finding.sentence == "shop_late raised ValueError: singular matrix"
+
+
+class ByTheWay:
+    """``prepare`` fits a scaler on whatever it is given, and the model stands behind it."""
+
+    def __init__(self):
+        self.mean = 0.0
+
+    def prepare(self, rows):
+        ready = shop.prepare(rows)
+        self.mean = ready["size"].mean()
+        return ready
+
+    def estimator(self, parameters):
+        return Scaled(self.mean)
+
+
+class Once:
+    """``prepare`` that scales by the first rows it ever saw."""
+
+    def __init__(self):
+        self.mean = None
+
+    def __call__(self, rows):
+        ready = shop.prepare(rows)
+        self.mean = ready["size"].mean() if self.mean is None else self.mean
+        return ready.with_columns(pl.col("size") - self.mean)
+
+
+def test_a_scaler_that_prepare_has_fitted_by_the_way_is_seen(clean):
+    """No row is another for it: it is kept outside of them."""
+    kept = ByTheWay()
+    finding = _finding(clean, prepare=kept.prepare, estimator=kept.estimator)
+
+    assert finding.verdict is Verdict.FAIL
+    assert finding.sentence.startswith("Other test rows in dataset and prepare moved")
+    assert finding.numbers["learned_moved"] > 0
+
+
+def test_what_is_fitted_on_the_first_rows_ever_seen_is_seen(clean):
+    """Built again in the same process it gives the same rows, for it remembers."""
+    once = Once()
+    planted = clean.planted(dataclasses.replace(shop.PIPELINE, prepare=once))
+    assert planted.rows.height > 200
+
+    finding = judge(k04_heldout.CHECK, planted)
+
+    assert finding.verdict is Verdict.FAIL
+    assert finding.sentence.startswith("Other test rows in dataset and prepare changed")
+    assert finding.sentence.endswith("most in size.")
+
+
+def test_what_dataset_has_kept_of_the_answers_is_seen(clean):
+    """The mean of all labels there are, the test rows' among them, in each prediction."""
+    kept = [0.0]
+
+    def dataset(read, window):
+        rows = shop.dataset(read, window)
+        kept[0] = rows["label"].mean()
+        return rows
+
+    def fitted(model, data, labels):
+        return model.fit(data, labels), kept[0]
+
+    def asked(model, data):
+        return 0.9 * model[0].predict_proba(data)[:, 1] + 0.1 * model[1]
+
+    assert _finding(clean, dataset=dataset, fit=fitted, predict=asked).verdict is Verdict.FAIL
+
+
+def test_a_prepare_that_refuses_other_inputs_is_given_other_answers_alone(clean):
+    """A text it has never heard of: that is no alarm, and no way to hide."""
+    kept = ByTheWay()
+
+    def strict(rows):
+        assert set(rows["shop"]) <= set(shop.SHOPS)
+        return shop.prepare(rows)
+
+    def keeping(rows):
+        kept.mean = rows["label"].mean() if "label" in rows.columns else 0.0
+        return strict(rows)
+
+    assert _finding(clean, prepare=strict).verdict is Verdict.PASS
+    assert _finding(clean, prepare=keeping, estimator=kept.estimator).verdict is Verdict.FAIL

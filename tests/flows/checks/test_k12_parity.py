@@ -162,3 +162,20 @@ def test_questions_are_asked_before_the_next_fact_takes_effect(clean):
     for moment in asked:
         times = pl.Series([moment.now, *(question.event_time for question in moment.questions)])
         assert np.unique(effective.search_sorted(times, side="right")).size == 1
+
+
+def test_a_prepare_that_remembers_the_first_rows_it_saw_is_seen_in_a_fresh_process(clean):
+    """In this one it was given the training's rows; a service is given a request."""
+    means = list[float]()
+
+    def prepare(rows):
+        ready = shop.prepare(rows)
+        means.append(ready["size"].mean())
+        return ready.with_columns(pl.col("size") - means[0])
+
+    planted = clean.planted(dataclasses.replace(shop.PIPELINE, prepare=prepare))
+    assert planted.rows.height > 200
+    finding = judge(k12_parity.CHECK, planted)
+
+    assert finding.verdict is Verdict.FAIL
+    assert finding.sentence.startswith("A fresh process gives other predictions")

@@ -98,3 +98,19 @@ def test_a_derived_group_that_never_expires_is_published_from_its_lookback_on(sh
 
     assert world.published == world.window.start - forever.lookback
     assert world.rows["mood_mean_1d"].null_count() == 0
+
+
+def test_a_pipeline_is_kept_as_it_was_before_anything_was_asked_of_it(clean):
+    """What it has noted since is not in it."""
+    noted = list[int]()
+
+    def prepare(rows):
+        noted.append(rows.height)
+        return shop.prepare(rows).with_columns(pl.lit(float(len(noted))).alias("size"))
+
+    planted = clean.planted(dataclasses.replace(shop.PIPELINE, prepare=prepare))
+    assert planted.spine["size"].unique().to_list() == [1.0]
+    asked = planted.pipeline.dataset(planted.read(), planted.window)
+
+    assert planted.pipeline.prepare(asked)["size"].unique().to_list() == [2.0]
+    assert planted.unused.prepare(asked)["size"].unique().to_list() == [1.0]
