@@ -3,7 +3,8 @@
 The search runs on its own, with a scripted objective: the estimator is replaced by one that knows its parameters and answers with
 their number, and the metric by one that looks the number up in a script. So whatever the search does, in whatever order and
 with however many folds, it is known what it tried and what each try was worth. Scripts put the best at the first, a middle and the last
-try, at each end of every parameter's values, beside ties, among NaN, for a metric where more is better and for one where less is. Each
+try, at each end of every parameter's values, beside ties, among NaN (of a search of the author's own one NaN, where the metric can be
+undefined: what cannot come need not be handled), for a metric where more is better and for one where less is. Each
 time the chosen parameters must be among the best tried, every stored trial must have the value it was given, and every try must be
 stored. Over all scripts, every value of the space must have been tried.
 
@@ -17,8 +18,11 @@ The control: how many different parameters the scripts made it choose, less one.
 
 Cost: no feature build, no training but the world's own.
 
-What does not alarm: no search (N/A); ties, which any of the tied wins; parameters of a single value; a search of the author's own that
-does not ask the contract's metric, as ``GridSearchCV`` with a scorer: it cannot be scripted (shown as ``scripts`` 0), and only its
+A search of the author's own that judges by a score of its own is given estimators that act (``checks.acted``): told how good to be, they
+answer so many rows rightly, and any score ranks them so. If it chooses the best of them in most scripts, it must in all.
+
+What does not alarm: no search (N/A); ties, which any of the tied wins; parameters of a single value; a search that builds its estimators
+in another way, as ``GridSearchCV`` with names of its steps: it cannot be scripted (shown as ``scripts`` and ``acts`` 0), and only its
 stored trials are judged.
 """
 
@@ -35,6 +39,7 @@ import numpy as np
 import polars as pl
 
 from flows.building import tune
+from flows.checks import acted
 from flows.checks.check import Check, Seen
 from flows.checks.learned import learned
 from flows.checks.training import parted
@@ -42,8 +47,10 @@ from flows.checks.world import World
 from flows.pipeline import Metric, Pipeline, Search, TimeSplit, Tuned
 
 ROWS = 200
-MOST = 60
-"""So many combinations of the space are scripted at most: its ends are among them."""
+BEST = 0.875
+"""What the best is worth; the others are worth a half. Means of such numbers over any folds are exact."""
+MOST, ACTS = 60, 12
+"""So many combinations of the space are scripted at most, its ends among them; so many tries are acted as the best, the last among them."""
 
 Parameters = Mapping[str, Any]
 Script = Callable[[Parameters], float]
@@ -69,6 +76,10 @@ def look(world: World) -> Seen:
     if wrong := _not_the_best(pipeline.metric, tuned):
         return Seen(f"In the training at hand {wrong}.", failed=True, numbers=numbers)
     if not runs[0].tried:
+        acts = _acted(stage)
+        numbers["acts"] = len(acts)
+        if wrong := _wrongly_acted(stage, acts):
+            return Seen(wrong, failed=True, numbers=numbers)
         values = {trial["value"] for trial in tuned.trials}
         said = "The search asks no metric of the contract; its choice is the best of the trials it stored"
         return Seen(f"{said}, of {len(values)} values.", float(len(values) - 1), numbers)
@@ -162,6 +173,10 @@ class Run:
         self.parameters.append(dict(parameters))
         return Scripted(self, len(self.parameters) - 1)
 
+    def heard(self, number: int) -> None:
+        """An actor was asked."""
+        self.tried.append((self.parameters[number], self.script(self.parameters[number])))
+
     def value(self, labels: np.ndarray, predictions: np.ndarray) -> float:
         """What the script says of the parameters that predict so."""
         parameters = self.parameters[int(predictions[0])]
@@ -176,15 +191,9 @@ class Run:
         """What is wrong with the search, or nothing."""
         if self.tuned is None or not self.tried:
             return ""
+        if found := self.not_chosen():
+            return found
         given = {_name(parameters): value for parameters, value in self.tried}
-        usable = [value for value in given.values() if not math.isnan(value)]
-        best = max(usable) if self.better == "higher" else min(usable)
-        chosen = given.get(_name(self.tuned.parameters), math.nan)
-        if chosen != best:
-            winner = next(name for name, value in given.items() if value == best)
-            return (
-                f"{_name(self.tuned.parameters)} was chosen ({chosen:g}), and {winner} was the best it tried ({best:g})"
-            )
         stored = {_name(trial["parameters"]): float(trial["value"]) for trial in self.tuned.trials}
         for name, value in given.items():
             if name not in stored:
@@ -192,6 +201,19 @@ class Run:
             if stored[name] != value and not (math.isnan(stored[name]) and math.isnan(value)):
                 return f"{name} was worth {value:g}, and {stored[name]:g} is stored"
         return self._wrong_rows(stage)
+
+    def not_chosen(self) -> str:
+        """Which of its tries was better than the one it chose; empty if none was."""
+        if self.tuned is None or not self.tried:
+            return ""
+        given = {_name(parameters): value for parameters, value in self.tried}
+        usable = [value for value in given.values() if not math.isnan(value)]
+        best = max(usable) if self.better == "higher" else min(usable)
+        chosen = given.get(_name(self.tuned.parameters), math.nan)
+        if chosen == best:
+            return ""
+        winner = next(name for name, value in given.items() if value == best)
+        return f"{_name(self.tuned.parameters)} was chosen ({chosen:g}), and {winner} was the best it tried ({best:g})"
 
     def _wrong_rows(self, stage: Stage) -> str:
         for fitted, judged in self.asked:
@@ -244,6 +266,26 @@ class Stage:
         size = math.prod(len(values) for values in self.pipeline.search.space.values())
         return dataclasses.replace(self.pipeline.search, trials=min(size, max(MOST, self.pipeline.search.trials)))
 
+    def act(self, title: str, script: Script) -> Run:
+        """The pipeline's search with estimators that are as good as a script says. One that raises has tried nothing."""
+        run, labels = (
+            Run(title, script, self.mark),
+            pl.concat([self.train["label"], self.validation["label"]]).to_numpy(),
+        )
+        stage = acted.Stage(self.mark, labels, run.heard)
+        kind = acted.ClassActor if self.pipeline.task == "classification" else acted.Actor
+
+        def estimator(parameters: dict[str, Any]) -> acted.Actor:
+            run.parameters.append(dict(parameters))
+            return kind(stage, len(run.parameters) - 1, script(parameters))
+
+        acting = dataclasses.replace(self.pipeline, estimator=estimator, fit=None, predict=None, search=self.space)
+        try:
+            run.tuned = (self.pipeline.tune or tune.tune)(acting, self.train, self.validation)
+        except Exception:  # it may ask more of an estimator than an actor can
+            run.tried.clear()
+        return run
+
     def run(self, title: str, script: Script, better: Literal["higher", "lower"] = "higher") -> Run:
         """The pipeline's search under a script. One that raises, or asks no metric, has tried nothing."""
         run = Run(title, script, self.mark, better=better)
@@ -272,13 +314,44 @@ def _scripted(stage: Stage) -> Iterator[Run]:
         yield stage.run(f"The {place} of its tries is the best", _best(winner))
         yield stage.run(f"The {place} of its tries is the best, where less is better", _best(winner, -1.0), "lower")
     yield stage.run("The first and the last of its tries are the best", _best(order[0], 1.0, order[-1]))
-    yield stage.run("All but the last of its tries have no value", _only(order[-1]))
+    yield from _without_values(stage, order)
     for name, value in _ends(stage.pipeline.search.space):
         yield stage.run(f"The best has {name}={value!r}", _has(name, value))
 
 
+def _acted(stage: Stage) -> list[Run]:
+    """The searches with actors, the best of them at each place in turn; none where nobody was asked, or the search shows no choice."""
+    first = stage.act("All alike", lambda parameters: 0.5)
+    order = list(dict.fromkeys(_name(parameters) for parameters, _ in first.tried))
+    if first.tuned is None or len(order) < 2 or _name(first.tuned.parameters) not in order:
+        return []
+    shown = dict.fromkeys([*order[: ACTS - 1], order[-1]])
+    return [stage.act(f"Of its tries {name} is the best", _best(name)) for name in shown]
+
+
+def _wrongly_acted(stage: Stage, acts: Sequence[Run]) -> str:
+    """What is wrong with a search that goes by how good its tries are, which shows in most acts; empty if nothing is."""
+    wrong = [f"{act.title}: {found}." for act in acts if (found := act.not_chosen())]
+    if 2 * len(wrong) >= len(acts):
+        return ""
+    if wrong:
+        return wrong[0]
+    untried = _untried(stage, acts)
+    return f"{untried[0][0]}={untried[0][1]!r} of the space was tried in no act." if untried else ""
+
+
+def _without_values(stage: Stage, order: Sequence[str]) -> Iterator[Run]:
+    """Tries without a value: all but the last; of a search of the author's own the last alone, where its metric can be undefined."""
+    if stage.pipeline.tune is None:
+        yield stage.run("All but the last of its tries have no value", _only(order[-1]))
+    elif len(order) > 1 and math.isnan(stage.pipeline.metric.compute(np.zeros(4), np.linspace(0.1, 0.4, 4))):
+        yield stage.run(
+            "The last of its tries has no value", lambda parameters: math.nan if _name(parameters) == order[-1] else 0.5
+        )
+
+
 def _best(winner: str, sign: float = 1.0, also: str = "") -> Script:
-    return lambda parameters: sign * (0.9 if _name(parameters) in (winner, also) else 0.5)
+    return lambda parameters: sign * (BEST if _name(parameters) in (winner, also) else 0.5)
 
 
 def _only(winner: str) -> Script:
@@ -286,7 +359,7 @@ def _only(winner: str) -> Script:
 
 
 def _has(name: str, value: Any) -> Script:
-    return lambda parameters: 0.9 if parameters.get(name) == value else 0.5
+    return lambda parameters: BEST if parameters.get(name) == value else 0.5
 
 
 def _ends(space: Mapping[str, Sequence[Any]]) -> Iterator[tuple[str, Any]]:

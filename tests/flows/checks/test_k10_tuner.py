@@ -195,3 +195,46 @@ def test_a_grid_of_one_value_shows_nothing(clean):
     finding = _finding(clean, search=Search({"C": [3.0]}, trials=1))
     assert finding.verdict is Verdict.PASS, finding.sentence
     assert finding.control == 1
+
+
+def by_a_score_of_its_own(last):
+    """A loop by hand that never asks the contract's metric; with ``last`` it looks at its last try as well."""
+
+    def tune(pipeline, train, validation):
+        validation, trials = _labelled(validation), []
+        for one in ParameterGrid({name: list(values) for name, values in SPACE.space.items()}):
+            found = predict(pipeline, fit(pipeline, one, train), matrix(pipeline, validation))
+            trials.append({"parameters": one, "value": float(np.corrcoef(found, validation["label"].to_numpy())[0, 1])})
+        looked_at = trials if last else trials[:-1]
+        return Tuned(max(looked_at, key=lambda trial: trial["value"])["parameters"], trials)
+
+    return tune
+
+
+def test_a_search_by_a_score_of_its_own_is_shown_estimators_that_act(clean):
+    """A last trial that is never looked at shows where it is the best, whatever the score."""
+    right, wrong = (_finding(clean, search=SPACE, tune=by_a_score_of_its_own(last)) for last in (True, False))
+
+    assert (right.verdict, right.numbers["acts"]) == (Verdict.PASS, 8), right.sentence
+    assert wrong.verdict is Verdict.FAIL
+    assert "the best it tried" in wrong.sentence
+
+
+def test_means_over_many_folds_are_the_values_that_were_given(clean):
+    """Seven times nine tenths, by seven, are not nine tenths."""
+    finding = _finding(clean, search=SPACE, tune=folded(TimeSeriesSplit(7, test_size=15)))
+
+    assert finding.verdict is Verdict.PASS, finding.sentence
+
+
+def test_a_search_by_hand_need_not_handle_what_cannot_come(minutes):
+    """A mean absolute error is never undefined: the least of them is found by ``min``, which stumbles over NaN."""
+
+    def by_hand(pipeline, train, validation):
+        found = whole_grid(pipeline, train, validation)
+        best = min if pipeline.metric.better == "lower" else max
+        return Tuned(best(found.trials, key=lambda trial: trial["value"])["parameters"], found.trials)
+
+    finding = _finding(minutes, tune=by_hand)
+
+    assert finding.verdict is Verdict.PASS, finding.sentence
