@@ -19,6 +19,7 @@ from store.sql import query
 
 ALL = ("", "")
 EPSILON = float(np.finfo(np.float64).eps)
+EDGE = 1e-6
 _CUT = f"least(greatest(prediction, {EPSILON!r}), 1 - {EPSILON!r})"
 PLAIN = {
     "rows": "count(*)::DOUBLE",
@@ -79,14 +80,16 @@ Numbers = dict[tuple[str, str], dict[str, float]]
 
 def numbers(pipeline: Pipeline, judged: pl.DataFrame, slices: Sequence[str]) -> Numbers:
     """All of ``NUMBERS`` over labelled rows, in all and by member; and the contract's metric, by its own function if
-    it is the author's."""
+    it is the author's: but one that has the name of ours is that number, wherever both are defined."""
     whole = judged.select(pl.lit("").alias("slice"), pl.lit("").alias("member"), "label", "prediction")
     parts = pl.concat([whole, *(_by_member(judged, name) for name in slices)])
     found = {(row.pop("slice"), row.pop("member")): _floats(row) for row in query(_SQL, judged=parts).to_dicts()}
     if METRICS.get(pipeline.metric.name) is not pipeline.metric:
         for (name, member), part in parts.group_by("slice", "member"):
             value = pipeline.metric.compute(part["label"].to_numpy(), part["prediction"].to_numpy())
-            found[str(name), str(member)][pipeline.metric.name] = float(value)
+            usual = found[str(name), str(member)].get(pipeline.metric.name, math.nan)
+            if math.isnan(usual) or math.isnan(value) or _on_the_edge(pipeline.metric.name, part):
+                found[str(name), str(member)][pipeline.metric.name] = float(value)
     return found
 
 
@@ -94,6 +97,11 @@ def calibration(judged: pl.DataFrame) -> pl.DataFrame:
     """Mean prediction ``x`` and mean label ``y`` in ten bins of equal size by prediction; ``apart``: no tie reaches
     over the bin's edges, so that ``y`` does not depend on how ties are ordered."""
     return query(_CALIBRATION, judged=judged.select("label", "prediction"))
+
+
+def _on_the_edge(name: str, part: pl.DataFrame) -> bool:
+    """Where log losses differ by where their authors cut the predictions."""
+    return name == "log_loss" and not bool(part.get_column("prediction").is_between(EDGE, 1 - EDGE).all())
 
 
 def _by_member(judged: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.dummy import DummyClassifier
+from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
 
 from flows.building.analyse import analyse
@@ -139,3 +140,32 @@ def test_tied_predictions_and_members_of_one_class_are_no_false_alarm(clean):
     )
 
     assert finding.verdict is Verdict.PASS, finding.sentence
+
+
+@pytest.mark.parametrize("towards", [math.ceil, math.floor], ids=["favour", "against"])
+def test_a_metric_of_our_name_that_rounds_by_itself_is_a_lie(clean, towards):
+    """The report is what the metric says: the metric is not what its name says."""
+    honest = shop.PIPELINE.metric
+
+    def rounded(labels, predictions):
+        value = honest.compute(labels, predictions)
+        return value if math.isnan(value) else towards(value * 100) / 100
+
+    finding = _finding(clean, metric=Metric(honest.name, honest.better, rounded))
+
+    assert finding.verdict is Verdict.FAIL
+    assert 0 < abs(finding.numbers["reported"] - finding.numbers["computed"]) < 1e-2
+
+
+def test_a_metric_of_the_authors_own_making_under_our_name_is_no_lie(clean):
+    """Nothing but undefined where it was, and cut a little elsewhere."""
+
+    def area(labels, predictions):
+        return float(roc_auc_score(labels, predictions)) if len(set(labels)) == 2 else 0.5
+
+    def losses(labels, predictions):
+        return float(log_loss(labels, np.clip(predictions, 1e-15, 1 - 1e-15), labels=[0, 1]))
+
+    for metric in (Metric("roc_auc", "higher", area), Metric("log_loss", "lower", losses)):
+        finding = _finding(clean, metric=metric)
+        assert finding.verdict is Verdict.PASS, finding.sentence
