@@ -11,7 +11,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from flows.checks import k14_learning
+from flows.checks import k14_learning, signal
 from flows.checks.check import Verdict, judge
 from flows.faults.train import Deaf
 from tests.flows.checks import shop
@@ -181,3 +181,16 @@ def test_twenty_rows_are_of_both_classes_however_rare_one_is(clean):
     assert tiled.height == 15 * 50
     assert tiled.filter(pl.col("label") == 1)["order_id"].n_unique() == 5
     assert tiled["order_id"].to_list() != sorted(tiled["order_id"].to_list())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_labels_a_row_off_are_the_opposite_where_small_and_large_ones_come_in_turn(clean, minutes, seed):
+    """By chance they may tell a signal's direction in any order of the rows but this one."""
+    for world in (clean, minutes):
+        rows = k14_learning._tiled(world.pipeline, world.rows).sample(fraction=1.0, shuffle=True, seed=seed)
+        moved = dataclasses.replace(world.pipeline, fit=lambda model, data, labels: model.fit(data, np.roll(labels, 1)))
+        in_turn = k14_learning._in_turn(rows)
+
+        assert in_turn.sort("order_id").equals(rows.sort("order_id"))
+        assert k14_learning._by_heart(world.pipeline, in_turn, signal.carried) > 0.9
+        assert k14_learning._by_heart(moved, in_turn, signal.carried) < 0.5
