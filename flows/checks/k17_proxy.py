@@ -4,10 +4,10 @@ A column that is written when the outcome is known, such as the claim's payout o
 ``known_time`` says the time of the event, no check of time can tell. What tells is how good it is, and alone. So each model column is
 judged alone on the evaluation rows (its values in order, and the mean label of its values or of twenty quantiles, learned on the others),
 by its concordance: the AUC, or for values (1 + Spearman's ρ) / 2. One whose values and labels go one to one is the label under another
-name. One of 0.95 or more, there and on the training rows, is a proxy, unless
+name. One of 0.95 or more (of values 0.99), there and on the training rows, is a proxy, unless
 
 - the other columns order the rows as well: a training in which this one and its twins (|ρ| ≥ 0.98) are dealt out among the rows reaches
-  0.95 too, within twice its standard error, and no five times as many pairs of rows wrongly;
+  as much, within twice its standard error, and no five times as many pairs of rows wrongly;
 - the last answer known by then (of the same entity or of all) orders them as well: what lasts is told by its past.
 
 Either is let through where its author declares it with a reason:
@@ -41,6 +41,8 @@ from flows.pipeline import Pipeline
 from store.features.group import EVENT_TIME, KNOWN_TIME
 
 PROXY, TWIN, AS_WELL, FAR = 0.95, 0.98, 0.01, 5
+VALUES = (1 + TWIN) / 2
+"""Of values: a good predictor has a ρ of 0.9, which is a concordance of 0.95 already; a proxy is a twin of the label."""
 BINS, FEW = 20, 40
 VALUE, LAST = "_value", "_last"
 
@@ -54,7 +56,8 @@ def look(world: World) -> Seen:
     known, test = parts(world)
     found = {name: alone(known, test, name) for name in pipeline.columns}
     strongest = max(found, key=lambda name: found[name])
-    suspects = [name for name, value in found.items() if value >= PROXY]
+    limit = PROXY if pipeline.task == "classification" else VALUES
+    suspects = [name for name, value in found.items() if value >= limit]
     declared = [name for name in suspects if name in pipeline.legitimate]
     control = alone(*_with_the_label(known, test), "_label") - CHANCE
     numbers: dict[str, float] = {
@@ -72,7 +75,7 @@ def look(world: World) -> Seen:
         if name in declared or found[name] <= lasting + AS_WELL:
             continue
         rest = without(pipeline, known, test, name)
-        if rest + 2 * _error(rest, test) < PROXY or 1 - rest > FAR * (1 - found[name]):
+        if rest + 2 * _error(rest, test) < limit or 1 - rest > FAR * (1 - found[name]):
             return Seen(_said(world, name, found[name], rest), control, numbers | {"without_it": rest}, failed=True)
     model = _model(world, test)
     share = min(1.0, (found[strongest] - CHANCE) / (model - CHANCE)) if model > CHANCE else 1.0

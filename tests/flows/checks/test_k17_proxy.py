@@ -71,7 +71,18 @@ def test_a_proxy_of_a_value_that_leaks_through_noise_is_seen(minutes):
     )  # fmt: skip
 
     assert finding.verdict is Verdict.FAIL
-    assert 0.95 <= finding.numbers["strongest"] < 1
+    assert k17_proxy.VALUES <= finding.numbers["strongest"] < 1
+
+
+def test_a_good_predictor_of_a_value_is_no_proxy(minutes):
+    """Correlated with nine tenths and more, as an area with a price: a concordance of 0.95 that would be a class's proxy."""
+    finding = _finding(
+        minutes, dataset=_written(0.1, minutes=True), inputs=("shop", "size", "hour"), features=(),
+        estimator=lambda parameters: _from_size(shop.Ridge()),
+    )  # fmt: skip
+
+    assert finding.verdict is Verdict.PASS, finding.sentence
+    assert k17_proxy.PROXY < finding.numbers["strongest"] < k17_proxy.VALUES
 
 
 def test_two_proxies_that_hide_each_other_are_seen_together(clean):
