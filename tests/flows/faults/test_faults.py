@@ -198,3 +198,14 @@ def test_a_fault_that_its_check_does_not_notice_is_said_to_be_alive(clean):
     harmless = Fault("F99", "nothing at all", "K11", lambda world: world)
 
     assert proving.planted(clean, harmless, Check("K11", "report", CHECK_OF["K11"].look)).killed is False
+
+
+@pytest.mark.parametrize("code", ["F36", "F37"])
+def test_noise_by_content_is_no_leak_where_contents_recur(clean, code):
+    """A single category: what is learned of a content holds for the next row that has it."""
+    few = dataclasses.replace(shop.PIPELINE, inputs=("shop",), features=())
+
+    assert FAULT_OF[code].excuse(clean) is None
+    assert FAULT_OF[code].excuse(clean.planted(few)) == (
+        "100% of the evaluation rows of shop_late have their like among the others."
+    )
