@@ -13,7 +13,7 @@ from store import blobs, ledger
 from store.actions import AliasMoved
 from store.errors import Refused, Unreachable
 from store.registry import aliases, packages
-from tests.flows.certified import PROVED, issued
+from tests.flows.certified import CHECK, FAULT, PROVED, issued
 from tests.store.registry import made
 from tests.worlds import NOW
 
@@ -234,6 +234,12 @@ def test_what_holds_for_good_is_asked_of_form_name_wheel_source_and_verdicts(roo
         ({"tree": "0" * 64}, "source", "Certified is 000000000000, there is "),
         ({"faults": []}, "verdicts", "K11 passed, but no planted fault proved that it can fail."),
         ({"checks": [], "faults": []}, "verdicts", "No check passed."),
+        ({"checks": [CHECK, CHECK | {"code": "K01", "verdict": "FAIL"}]}, "verdicts", f"K01 FAIL: {CHECK['sentence']}"),
+        (
+            {"faults": [FAULT, FAULT | {"code": "F11", "killed": False}]},
+            "verdicts",
+            f"F11 survived K11: {FAULT['sentence']}",
+        ),
     ],
 )
 def test_one_thing_that_no_longer_holds_for_good_is_named_and_refused(root, change, what, said):

@@ -84,6 +84,19 @@ def test_rows_are_numbered_without_gaps_and_chained(root: Root) -> None:
     assert sorted(path.name for path in root.ledger.iterdir()) == [file(root, seq).name for seq in range(1, 7)]
 
 
+def test_a_ledger_of_hundreds_of_rows_is_read_and_verified(root: Root) -> None:
+    """Three hundred, which is more than a checkpoint holds: numbers are compared by value, and an edit late in it is found."""
+    rows: list[Row] = []
+    for number in range(300):
+        asked = ("package.approved", "flights", "d" * 64, "", f'{{"version":"{number}"}}')
+        rows.append(ledger._row(rows, "ada", "", f"r{number}", asked, NOW))
+        overwrite(root, rows[-1])
+    assert fresh(root) == rows
+    assert ledger.verify(root) == ledger.head(root) == 300
+    overwrite(root, dataclasses.replace(rows[298], reason="another"))
+    refused(root, "row 299 has been changed")
+
+
 def test_an_empty_ledger_is_a_good_one(root: Root) -> None:
     """Nothing recorded: no rows, head 0, and it verifies."""
     assert (list(ledger.rows(root)), ledger.head(root), ledger.verify(root)) == ([], 0, 0)

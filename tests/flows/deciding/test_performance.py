@@ -1,6 +1,7 @@
 """Intervals are over whole days, on the same rows, positive is better; the baseline takes what data brings."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -12,9 +13,10 @@ import polars as pl
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import t as student_t
 from sklearn.metrics import log_loss, roc_auc_score
 
-from flows.deciding import bootstrap
+from flows.deciding import bootstrap, performance
 from flows.deciding.performance import Interval, attempted, baseline, by_member, judge, paired, single
 from flows.pipeline import METRICS
 from store.errors import InvalidInput
@@ -109,6 +111,23 @@ def test_few_blocks_take_percentiles_further_out(blocks: int, student: float) ->
     assert bootstrap.tail(0.95, blocks) == pytest.approx(expected, rel=0.02, abs=1e-6)
 
 
+@pytest.mark.parametrize("probability", [0.6, 0.75, 0.9, 0.975])
+@pytest.mark.parametrize("freedom", [30, 100, 1000])
+def test_student_s_quantile_is_right_up_to_the_fourth_power_of_the_freedom(probability: float, freedom: int) -> None:
+    """The series is cut off after its third term, and no term before that is another: what is left shrinks as the next would."""
+    found = bootstrap._student(probability, freedom)
+    assert found == pytest.approx(float(student_t.ppf(probability, freedom)), rel=0, abs=2 / freedom**4)
+
+
+def test_predictions_of_several_columns_are_measured_as_their_metric_takes_them() -> None:
+    """Whatever the metric is called: the shortcut for ROC AUC is for one column."""
+    y, weak, _, day = sample()
+    both = np.column_stack([-weak, weak])
+    for name, metric in (("roc_auc", AUC), ("of two columns", SLOW_AUC)):
+        wide = Metric(name, "higher", lambda y, p: auc(y, p[:, 1]))
+        assert single(y, both, day, wide, resamples=50) == single(y, weak, day, metric, resamples=50)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_the_fast_auc_is_scikit_learns_on_every_draw(data: st.DataObject) -> None:
@@ -200,6 +219,29 @@ def test_blocks_may_be_dates_or_names_in_any_order() -> None:
     assert paired(pl.Series(y), pl.Series(weak), pl.Series(strong), dates, AUC) == expected
     turn = np.random.default_rng(0).permutation(len(y))
     assert paired(y[turn], weak[turn], strong[turn], [f"{d:02}" for d in day[turn]], AUC) == expected
+
+
+def test_an_interval_is_the_percentiles_of_a_thousand_draws() -> None:
+    """Of a mean, computed here on draws of the same seed; a paired one is of the differences."""
+    y, first, second, day = sample()
+    values = {
+        name: np.array([part.mean() for part in np.split(some, 14)]) for name, some in (("one", first), ("two", second))
+    }
+    drawn = np.random.default_rng(0).multinomial(14, [1 / 14] * 14, size=1000)
+    below = bootstrap.tail(0.95, 14)
+    alone, both = single(y, first, day, MEAN), paired(y, first, second, day, MEAN)
+    for found, expected in ((alone, drawn @ values["one"]), (both, drawn @ (values["two"] - values["one"]))):
+        assert (found.low, found.high) == pytest.approx(tuple(np.quantile(expected / 14, [below, 1 - below])))
+        assert (found.rows, found.blocks, found.level, found.resamples, found.dropped) == (560, 14, 0.95, 1000, 0)
+
+
+def test_twenty_rows_of_three_days_are_enough_and_a_row_or_a_day_fewer_is_not() -> None:
+    """The least there may be."""
+    y, values, day = np.zeros(20), np.arange(20.0), np.arange(20) % 3
+    assert single(y, values, day, MEAN).blocks == 3
+    for few in ((y[1:], values[1:], day[1:]), (y, values, day % 2)):
+        with pytest.raises(InvalidInput, match="20 labelled and predicted rows in 3 blocks"):
+            single(*few, MEAN)
 
 
 @pytest.mark.parametrize(
@@ -305,6 +347,46 @@ def test_a_baseline_without_anything_to_learn_from_is_the_share() -> None:
     assert predicted.tolist() == [pytest.approx(recent["late"].mean())] * 600
 
 
+def test_it_is_all_the_same_to_the_baseline_what_categories_are_called() -> None:
+    """They are told apart and not put in an order: other names, the same predictions."""
+    draw = np.random.default_rng(0)
+    kind = np.repeat(np.arange(12), 50)
+    value = draw.normal(size=12)[kind] + draw.normal(size=600) * 0.1
+    predicted = []
+    for names in ("abcdefghijkl", "gdkahlbjfice"):
+        table = pl.DataFrame({"kind": [names[at] for at in kind], "value": value})
+        predicted.append(baseline(table, table, ["kind"], "value", "regression"))
+    assert predicted[0] == pytest.approx(predicted[1])
+
+
+def test_the_commonest_two_hundred_categories_are_known_and_others_are_missing() -> None:
+    """Of equally common ones those whose names come first."""
+    many = pl.Series("kind", [f"{number:03}" for number in range(210)] + ["209"])
+    past, now, categories = performance._coded(many, pl.Series(["209", "000", "198", "199", "new", None]))
+    assert categories
+    assert np.isfinite(past).sum() == 201
+    assert now.tolist() == pytest.approx([0, 1, 199, math.nan, math.nan, math.nan], nan_ok=True)
+
+
+def test_a_hundred_recent_rows_and_one_of_the_window_are_enough() -> None:
+    """The least there may be."""
+    assert baseline(rows(100), rows(1), FEATURES, "late", "classification").shape == (1,)
+    with pytest.raises(InvalidInput, match="needs 100 rows"):
+        baseline(rows(99), rows(1), FEATURES, "late", "classification")
+    with pytest.raises(InvalidInput, match=r"with columns \[\]"):
+        baseline(rows(100), rows(1), [], "late", "classification")
+
+
+def test_a_number_that_is_no_class_is_a_label_of_a_regression_only() -> None:
+    """Any finite one."""
+    other = rows().with_columns(late=pl.col("value") * 10)
+    assert np.isfinite(baseline(other, rows(), FEATURES, "late", "regression")).all()
+    with pytest.raises(InvalidInput, match="classification takes 0 and 1"):
+        baseline(other, rows(), FEATURES, "late", "classification")
+    with pytest.raises(InvalidInput, match="regression takes finite numbers"):
+        baseline(other.with_columns(late=math.inf), rows(), FEATURES, "late", "regression")
+
+
 def test_one_class_in_the_recent_rows_is_that_class() -> None:
     """With nothing but one class to learn from, the baseline predicts that class for every row."""
     always = rows().with_columns(late=pl.lit(True))
@@ -361,7 +443,18 @@ def test_each_member_of_a_slice_has_its_own_interval_and_a_small_one_none() -> N
     assert found["shop=c"] is None  # of one day
 
 
+def test_members_stand_in_the_order_in_which_they_come_first() -> None:
+    """Of each slice, in the order of the slices."""
+    names = [f"{number * 7 % 26:02}" for number in range(26)]
+    rows = pl.DataFrame({"label": 1.0, "prediction": 1.0, "shop": names, "kind": names[::-1]}).with_columns(
+        event_time=pl.datetime(2026, 1, 1, time_zone="UTC")
+    )
+    found = by_member(rows, ["shop", "kind"], MAE)
+    assert list(found) == [*(f"shop={name}" for name in names), *(f"kind={name}" for name in names[::-1])]
+
+
 def test_what_cannot_be_measured_is_none_and_says_why() -> None:
+    """And the sentence names what there is."""
     said: list[str] = []
     assert attempted(lambda: single([1.0], [1.0], [1], MAE), said.append) is None
     assert said[0].startswith("Not measurable: ")
