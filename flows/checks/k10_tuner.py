@@ -331,6 +331,10 @@ def _acted(stage: Stage) -> list[Run]:
 
 def _wrongly_acted(stage: Stage, acts: Sequence[Run]) -> str:
     """What is wrong with a search that goes by how good its tries are, which shows in most acts; empty if nothing is."""
+    metric = stage.pipeline.metric
+    for act in acts:
+        if act.tuned and (found := _not_the_best(metric, act.tuned)):
+            return f"{act.title}: {found}."
     wrong = [f"{act.title}: {found}." for act in acts if (found := act.not_chosen())]
     if 2 * len(wrong) >= len(acts):
         return ""

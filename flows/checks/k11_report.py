@@ -2,9 +2,9 @@
 
 The model is stored, read back and asked for the test rows; ``analyse`` reports on its predictions, and every number
 is computed again in SQL from (label, prediction, slice) and compared to a relative 1e-9: the metrics, each member of
-each slice with its rows, the calibration curve. The same on predictions made up: perfect, constant, and turned
-around. The contract's metric, ``rows`` and every declared slice must be there; perfect predictions must not be
-reported worse than the model's. So a lie is seen, whether it flatters or understates.
+each slice with its rows, the calibration curve. The same on predictions made up: perfect, constant, turned around, and
+dealt out among the rows, so that slices differ. The contract's metric, ``rows`` and every declared slice must be there;
+perfect predictions must not be reported worse than the model's. So a lie is seen, whether it flatters or understates.
 
 The control: the metric computed again on shuffled predictions differs from the model's (a model that gives everybody
 the same prediction moves nothing, and the check is VACUOUS).
@@ -70,6 +70,7 @@ def _made_up(pipeline: Pipeline, judged: pl.DataFrame) -> dict[str, pl.DataFrame
         "perfect": pl.coalesce(label, 0.0),
         "constant": pl.lit(0.5) if classes else label.mean(),
         "inverted": 1 - prediction if classes else 2 * prediction.mean() - prediction,
+        "dealt": prediction.gather(pl.Series(np.random.default_rng(1).permutation(judged.height))),
     }
     return {name: judged.with_columns(way.alias("prediction")) for name, way in ways.items()}
 

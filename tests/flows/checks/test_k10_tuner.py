@@ -217,7 +217,21 @@ def test_a_search_by_a_score_of_its_own_is_shown_estimators_that_act(clean):
 
     assert (right.verdict, right.numbers["acts"]) == (Verdict.PASS, 8), right.sentence
     assert wrong.verdict is Verdict.FAIL
-    assert "the best it tried" in wrong.sentence
+    assert "of its tries" in wrong.sentence.lower()
+    assert " was better" in wrong.sentence
+
+
+def test_a_last_try_by_a_score_of_its_own_that_nobody_heard_of_is_missed_where_it_is_the_best(clean):
+    """It is not stored either: what was tried tells."""
+
+    def unheard(pipeline, train, validation):
+        found = by_a_score_of_its_own(last=False)(pipeline, train, validation)
+        return Tuned(found.parameters, found.trials[:-1])
+
+    finding = _finding(clean, search=SPACE, tune=unheard)
+
+    assert finding.verdict is Verdict.FAIL
+    assert "the best it tried" in finding.sentence
 
 
 def test_means_over_many_folds_are_the_values_that_were_given(clean):

@@ -169,3 +169,20 @@ def test_a_metric_of_the_authors_own_making_under_our_name_is_no_lie(clean):
     for metric in (Metric("roc_auc", "higher", area), Metric("log_loss", "lower", losses)):
         finding = _finding(clean, metric=metric)
         assert finding.verdict is Verdict.PASS, finding.sentence
+
+
+def test_slices_of_other_rows_are_a_lie_where_the_model_is_as_good_on_all(clean):
+    """A model that is never wrong: its slices are alike, and may be taken for each other."""
+
+    def turned(pipeline, rows):
+        report = analyse(pipeline, rows)
+        return dataclasses.replace(report, slices=report.slices.with_columns(pl.col("value").reverse()))
+
+    world = clean.planted(dataclasses.replace(shop.PIPELINE, analyse=turned))
+    label = (pl.int_range(pl.len()) % 2).cast(pl.Float64)
+    world.__dict__["judged"] = clean.judged.with_columns(label=label, prediction=label)
+
+    finding = judge(k11_report.CHECK, world)
+
+    assert finding.verdict is Verdict.FAIL
+    assert "of dealt predictions" in finding.sentence
