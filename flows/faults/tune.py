@@ -138,9 +138,19 @@ def _no_edge(world: World) -> str | None:
     return _no_choice(world) or _no_script(world)
 
 
+def _own_folds(world: World) -> str | None:
+    """A search that judges on training rows or fits on validation rows makes folds of its own: which rows are which is nothing to it."""
+    if why := _no_script(world):
+        return why
+    stage = k10_tuner.Stage.of(world)
+    asked, first = stage.run("All alike", lambda parameters: 0.5).asked, stage.train.height
+    own = any((judged < first).any() or (fitted >= first).any() for fitted, judged in asked)
+    return f"the search of {world.pipeline.name} makes folds of its own." if own else None
+
+
 def _no_time(world: World) -> str | None:
     by_time = isinstance(world.pipeline.split, TimeSplit)
-    return _no_script(world) if by_time else f"{world.pipeline.name} is not split by time."
+    return _own_folds(world) if by_time else f"{world.pipeline.name} is not split by time."
 
 
 FAULTS = (
@@ -152,7 +162,7 @@ FAULTS = (
     Fault("F43", "the last trial ignored", "K10", pipeline_fault(_searched(last_trial_ignored)), _no_script),
     Fault("F44", "the edge of the grid dropped", "K10", pipeline_fault(_searched(edge_dropped)), _no_edge),
     Fault(
-        "F45", "trials judged on training rows", "K10", pipeline_fault(_searched(judged_on_training_rows)), _no_script
+        "F45", "trials judged on training rows", "K10", pipeline_fault(_searched(judged_on_training_rows)), _own_folds
     ),
     Fault("F46", "folds that ignore time", "K10", pipeline_fault(_searched(folds_ignore_time)), _no_time),
     Fault("F47", "a parameter never passed on", "K10", pipeline_fault(never_passed), _no_choice),

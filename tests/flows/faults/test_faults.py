@@ -10,6 +10,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.tree import DecisionTreeClassifier
 
+from flows.building import tune
 from flows.building.fit import matrix, predict
 from flows.checks import proving
 from flows.checks.catalog import CHECKS
@@ -209,3 +210,18 @@ def test_noise_by_content_is_no_leak_where_contents_recur(clean, code):
     assert FAULT_OF[code].excuse(clean.planted(few)) == (
         "100% of the evaluation rows of shop_late have their like among the others."
     )
+
+
+def test_a_search_that_makes_its_own_folds_cares_for_no_part(clean):
+    """In order of time, of training and validation rows together: whichever it is given first."""
+
+    def folded(pipeline, train, validation):
+        rows = pl.concat([train, validation]).filter(pl.col("label").is_not_null()).sort("event_time")
+        earlier, later = rows.head(rows.height * 2 // 3), rows.tail(rows.height // 3)
+        return tune.tune(pipeline, earlier, later)
+
+    world = clean.planted(dataclasses.replace(shop.PIPELINE, tune=folded))
+
+    for code in ("F45", "F46"):
+        assert FAULT_OF[code].excuse(clean) is None
+        assert FAULT_OF[code].excuse(world) == "the search of shop_late makes folds of its own."
