@@ -164,17 +164,22 @@ def _instants(world: World, rows: pl.DataFrame) -> list[datetime]:
     places = range(0, moved.len(), max(1, -(-moved.len() // CONFIRMED)))
     times = rows.get_column("label_time").sort()
     anyway = [times[int(place * (times.len() - 1))] for place in PLACES]
-    return [*(moved[place] + rewrite.MICROSECOND for place in places), *anyway]
+    return [instant + rewrite.MICROSECOND for instant in (*(moved[place] for place in places), *anyway)]
 
 
 def labels_moved(world: World, rows: pl.DataFrame, limit: str, *, at: bool) -> int:
     """How many labels change when what happened after each question's own instant in the column ``limit`` (or ``at``
-    it as well) is dealt out; where no fact names its question, what happened since the middle of the questions."""
+    it as well) is dealt out; where no fact names its question, what happened since the middle of the questions (or at
+    some instants, of questions before them)."""
     found = _moved(world, rows, _after(world, rows, limit, at=at)).height
     if found or any(world.own(world.catalog.facts[name].group) for name in world.asked):
         return found
-    middle = rows.get_column(limit).sort()[rows.height // 2]
-    return _moved(world, rows.filter(pl.col(limit) >= middle), _since(world, middle)).height
+    times = rows.get_column(limit).sort()
+    if at:
+        middle = times[rows.height // 2]
+        return _moved(world, rows.filter(pl.col(limit) >= middle), _since(world, middle)).height
+    instants = [times[int(place * (rows.height - 1))] + rewrite.MICROSECOND for place in PLACES]
+    return sum(_moved(world, rows.filter(pl.col(limit) < one), _since(world, one)).height for one in instants)
 
 
 def _after(world: World, rows: pl.DataFrame, limit: str, *, at: bool) -> Change:

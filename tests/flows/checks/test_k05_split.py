@@ -11,8 +11,14 @@ import pytest
 
 from flows.checks import k05_split
 from flows.checks.check import Verdict, judge
+from flows.checks.world import newest
+from flows.faults.catalog import FAULTS
 from flows.pipeline import TimeSplit
 from tests.flows.checks import shop
+from tests.power.series import every_reading, stations_ridge
+from tests.power.unlike import weeks_ridge
+
+FAULT_OF = {fault.code: fault for fault in FAULTS}
 
 
 def _finding(world, **components):
@@ -212,3 +218,34 @@ def test_labels_that_come_from_no_source_show_nothing(clean):
     finding = _labels(clean, label=(pl.col("order_id").str.slice(-1).cast(pl.Int64) % 2).cast(pl.Float64))
 
     assert finding.verdict is Verdict.VACUOUS
+
+
+def test_what_happened_with_the_question_and_was_known_later_is_no_label_that_is_too_early(tmp_path):
+    """Weeks of which only dates are known: the week asked about begins with its question, and ingestion lags by a week."""
+    made = weeks_ridge(0)
+    weekly = newest(made.fill(tmp_path / "root"), made.catalog, made.pipeline, made.end, within=tmp_path)
+    at_once = FAULT_OF["F29"]
+
+    assert judge(k05_split.CHECK, weekly).verdict is Verdict.PASS
+    assert judge(k05_split.CHECK, at_once.plant(weekly)).verdict is Verdict.PASS
+    assert at_once.excuse(weekly) == "no label of weeks_ridge is decided after its question."
+
+
+def test_an_answer_within_the_day_of_its_question_is_not_known_with_it(tmp_path):
+    """Asked at midnight, measured twelve hours later: no question is asked in between."""
+    made = stations_ridge(0)
+
+    def daily(read, window):
+        rows = every_reading(read, window).filter(pl.col("at").dt.hour() == 0).drop("label")
+        noon = read("readings", window).filter(pl.col("event_time").dt.hour() == 12)
+        noon = noon.select("station", label="level", at=pl.col("event_time").dt.truncate("1d"))
+        rows = rows.join(noon, on=["station", "at"], how="left", maintain_order="left")
+        return rows.with_columns(label_time=pl.col("at") + timedelta(hours=13))
+
+    days = TimeSplit(timedelta(days=12), timedelta(days=12), timedelta(days=1))
+    pipeline = dataclasses.replace(made.pipeline, dataset=daily, split=days)
+    world = newest(made.fill(tmp_path / "root"), made.catalog, pipeline, made.end, within=tmp_path)
+
+    assert judge(k05_split.CHECK, world).verdict is Verdict.PASS
+    assert FAULT_OF["F29"].excuse(world) is None
+    assert judge(k05_split.CHECK, FAULT_OF["F29"].plant(world)).verdict is Verdict.FAIL
