@@ -31,6 +31,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -341,17 +342,28 @@ def _wrongly_acted(stage: Stage, acts: Sequence[Run]) -> str:
     if wrong:
         return wrong[0]
     untried = _untried(stage, acts)
-    return f"{untried[0][0]}={untried[0][1]!r} of the space was tried in no act." if untried else ""
+    if len(untried) != 1:  # who draws some of a space leaves out more
+        return ""
+    return f"{untried[0][0]}={untried[0][1]!r} of the space was tried in no act."
 
 
 def _without_values(stage: Stage, order: Sequence[str]) -> Iterator[Run]:
     """Tries without a value: all but the last; of a search of the author's own the last alone, where its metric can be undefined."""
     if stage.pipeline.tune is None:
         yield stage.run("All but the last of its tries have no value", _only(order[-1]))
-    elif len(order) > 1 and math.isnan(stage.pipeline.metric.compute(np.zeros(4), np.linspace(0.1, 0.4, 4))):
+    elif len(order) > 1 and _undefined(stage.pipeline.metric):
         yield stage.run(
             "The last of its tries has no value", lambda parameters: math.nan if _name(parameters) == order[-1] else 0.5
         )
+
+
+def _undefined(metric: Metric) -> bool:
+    """Whether it has no value where all labels are alike."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return math.isnan(metric.compute(np.zeros(4), np.linspace(0.1, 0.4, 4)))
+    except Exception:  # it raises where others give NaN: so no search is given one
+        return False
 
 
 def _best(winner: str, sign: float = 1.0, also: str = "") -> Script:

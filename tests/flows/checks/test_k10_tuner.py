@@ -252,3 +252,19 @@ def test_a_search_by_hand_need_not_handle_what_cannot_come(minutes):
     finding = _finding(minutes, tune=by_hand)
 
     assert finding.verdict is Verdict.PASS, finding.sentence
+
+
+@pytest.mark.parametrize(("left_out", "verdict"), [(1, Verdict.FAIL), (2, Verdict.PASS)])
+def test_a_value_that_a_search_by_its_own_score_never_tries_is_told_from_some_drawn(clean, left_out, verdict):
+    """An off-by-one in the grid; a part of the grid."""
+    space = Search({"C": [0.01, 0.1, 1.0, 10.0, 100.0]}, trials=4)
+
+    def some(pipeline, train, validation):
+        validation, trials = _labelled(validation), []
+        for value in space.space["C"][:-left_out]:
+            found = predict(pipeline, fit(pipeline, {"C": value}, train), matrix(pipeline, validation))
+            score = float(np.corrcoef(found, validation["label"].to_numpy())[0, 1])
+            trials.append({"parameters": {"C": value}, "value": score})
+        return Tuned(max(trials, key=lambda trial: trial["value"])["parameters"], trials)
+
+    assert _finding(clean, search=space, tune=some).verdict is verdict
