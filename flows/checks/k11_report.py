@@ -90,7 +90,7 @@ def _made_up_lies(pipeline: Pipeline, report: Analysis, judged: pl.DataFrame) ->
 def _lies(pairs: list[Pair], rows: pl.DataFrame) -> list[Pair]:
     """The pairs that differ by more than a relative 1e-9 and what summing numbers of this size may lose."""
     largest = rows.select(pl.max_horizontal(pl.col("label", "prediction").abs().max())).item()
-    noise = NOISE * max(1.0, largest)
+    noise = NOISE * (largest or 0.0)
     return [(what, said, found) for what, said, found in pairs if not _same(said, found, noise)]
 
 

@@ -14,6 +14,9 @@ from flows.checks.world import World
 from flows.faults.fault import Fault, pipeline_fault
 from flows.pipeline import Analysis, Pipeline
 
+LARGE = 1e4
+"""From here on two places are no more than what summing may lose, sooner or later."""
+
 Honest = Callable[[pl.DataFrame], Analysis]
 Lie = Callable[[Pipeline, Honest, pl.DataFrame], Analysis]
 """What is reported, given the pipeline, its honest report of any rows, and the rows."""
@@ -31,7 +34,7 @@ def _reported(lie: Lie) -> Callable[[World], World]:
 
 
 def rounded_in_its_favour(pipeline: Pipeline, honest: Honest, rows: pl.DataFrame) -> Analysis:
-    """The metric rounded to two places, always to the better side."""
+    """The metric rounded to two places, or a large one to four digits, always to the better side."""
     report = honest(rows)
     better = _rounded(pipeline, report.metrics[pipeline.metric.name])
     return dataclasses.replace(report, metrics=report.metrics | {pipeline.metric.name: better})
@@ -39,7 +42,10 @@ def rounded_in_its_favour(pipeline: Pipeline, honest: Honest, rows: pl.DataFrame
 
 def _rounded(pipeline: Pipeline, value: float) -> float:
     towards = math.ceil if pipeline.metric.better == "higher" else math.floor
-    return towards(value * 100) / 100 if math.isfinite(value) else value
+    if not math.isfinite(value):
+        return value
+    step = 10.0 ** (math.floor(math.log10(abs(value))) - 3) if abs(value) >= LARGE else 0.0
+    return towards(value / step) * step if step else towards(value * 100) / 100
 
 
 def misaligned(pipeline: Pipeline, honest: Honest, rows: pl.DataFrame) -> Analysis:

@@ -15,6 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 from flows.building.analyse import analyse
 from flows.checks import k11_report
 from flows.checks.check import Verdict, judge
+from flows.faults.catalog import FAULTS
 from flows.pipeline import Metric
 from tests.flows.checks import shop
 
@@ -186,3 +187,19 @@ def test_slices_of_other_rows_are_a_lie_where_the_model_is_as_good_on_all(clean)
 
     assert finding.verdict is Verdict.FAIL
     assert "of dealt predictions" in finding.sentence
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e9])
+def test_a_rounded_metric_is_seen_in_any_unit(minutes, unit):
+    """Where labels are tiny it is rounded away; where they are huge two places are nothing."""
+    rows = minutes.rows.with_columns(pl.col("label") * unit)
+    world = minutes.planted(dataclasses.replace(shop.MINUTES, floor=60.0 * unit))
+    world.__dict__["rows"] = rows
+    for stage in ("trained", "stored", "judged"):
+        world.__dict__.pop(stage, None)
+
+    rounded = next(fault for fault in FAULTS if fault.code == "F08")
+
+    assert judge(k11_report.CHECK, world).verdict is Verdict.PASS
+    assert rounded.excuse(world) is None
+    assert judge(k11_report.CHECK, rounded.plant(world)).verdict is Verdict.FAIL
