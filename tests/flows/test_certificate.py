@@ -256,7 +256,15 @@ def test_one_thing_that_no_longer_holds_for_good_is_named_and_refused(root, chan
 def test_the_first_thing_that_no_longer_holds_for_good_is_told(root):
     """In the order of form, name, wheel, source, verdicts."""
     package, _ = published(root, version="1.0.1", faults=[])
-    with pytest.raises(Refused, match="does not hold: name"):
+    with pytest.raises(Refused, match=r"does not hold: name\. Certified is tiny 1\.0\.1"):
+        certificate.require(root, package)
+
+
+def test_the_first_verdict_that_no_longer_holds_for_good_is_told(root):
+    """In the order of the tables."""
+    failed = [CHECK | {"code": code, "verdict": "FAIL", "sentence": code} for code in ("K01", "K02")]
+    package, _ = published(root, checks=failed)
+    with pytest.raises(Refused, match="K01 FAIL: K01"):
         certificate.require(root, package)
 
 
