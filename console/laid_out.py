@@ -27,7 +27,7 @@ from pathlib import Path
 
 import polars as pl
 
-from flows.pipeline import TIME, Derived, Facts, Group, Read, Window
+from flows.pipeline import TIME, Aggregate, Derived, Facts, Group, Read, Window
 
 FILE = $file
 CADENCE = $cadence
@@ -123,10 +123,16 @@ $summed
     return summed.select(*RECENT.keys, pl.lit(tick, TIME).alias("event_time"), *RECENT.values)
 
 
+def answered(read: Read, window: Window) -> pl.DataFrame:
+    """Every answer there is, for the loop by which the gate computes the means and counts again."""
+    return read("${name}_answers", window).rename({"$label": "value"})
+
+
+DECLARED = {"${label}_mean": Aggregate(answered, "mean", OVER), "${label}_count": Aggregate(answered, "count", OVER)}
 FEATURES = (
     Facts(ASKED, archived_questions, traffic=("$name",), collected=collected_questions),
     Facts(ANSWERS, archived_answers, traffic=("$name",), collected=collected_answers),
-    Derived(RECENT, ("${name}_answers",), recent, CADENCE, OVER),
+    Derived(RECENT, ("${name}_answers",), recent, CADENCE, OVER, DECLARED),
 )
 '''
 

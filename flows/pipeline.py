@@ -31,8 +31,8 @@ from store.features.group import TIME, Group
 from store.features.join import Use
 
 __all__ = [
-    "CONTRACT", "LOG_LOSS", "MAE", "METRICS", "ROC_AUC", "TIME", "Analysis", "Derived", "Example", "Facts", "Group", "Metric",
-    "Pipeline", "Promote", "Read", "Search", "Serving", "TimeSplit", "Trigger", "Tuned", "Use", "Value", "Window",
+    "CONTRACT", "LOG_LOSS", "MAE", "METRICS", "ROC_AUC", "TIME", "Aggregate", "Analysis", "Derived", "Example", "Facts", "Group", "Metric",
+    "Pipeline", "Promote", "Read", "Search", "Serving", "TimeSplit", "Trigger", "Tuned", "Use", "Value", "Window", "Worked",
 ]  # fmt: skip
 
 CONTRACT = 1
@@ -91,12 +91,26 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Aggregate:
+    """What a derived value is, said so plainly that a loop over single rows can compute it again (K13 does).
+
+    ``rows(read, window)`` gives what may count within a tick's lookback, a row each: the group's keys, ``event_time`` (from when on
+    it counts), ``value`` (null: it does not count) and, where it comes in later than it counts, ``known_time``. At tick T
+    those with ``T - over < event_time <= T`` and ``known_time <= T`` count. Of no row at all, count and sum are 0, the others null.
+    """
+
+    rows: Callable[[Read, Window], pl.DataFrame]
+    how: Literal["count", "sum", "mean", "min", "max"]
+    over: timedelta
+
+
+@dataclass(frozen=True)
 class Derived:
     """A feature group computed from facts on a fixed grid: one row an entity and tick.
 
     ``derive(read, ticks)`` gives keys, ``event_time`` (a tick) and values, from nothing that was not known at the tick, and
     from nothing older than ``lookback``. ``cadence`` is the grid: history is derived on it and ``collect`` publishes on it,
-    so training never sees fresher facts than serving will.
+    so training never sees fresher facts than serving will. ``aggregates``: which of the values are what, for a check by a loop.
     """
 
     group: Group
@@ -104,6 +118,7 @@ class Derived:
     derive: Callable[[Read, Sequence[datetime]], pl.DataFrame]
     cadence: timedelta
     lookback: timedelta
+    aggregates: Mapping[str, Aggregate] = field(default_factory=dict)
 
 
 # ---- what is declared in a pipeline's folder ----------------------------------------------------------------------
@@ -251,6 +266,14 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Worked:
+    """A row worked out by hand: ``row`` is what an application sends, ``columns`` what ``prepare`` must make of it."""
+
+    row: Mapping[str, Any]
+    columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Serving:
     """Request and outcome fields with their dtypes, and what each application relies on.
 
@@ -272,7 +295,7 @@ class Pipeline:
     that the model sees beside the joined ``features``. ``floor`` is the least acceptable value of ``metric`` on the test rows,
     ``slice_floor`` (default: the floor itself) on those of any member of ``slices``, where it must not surely be missed.
     ``monitor_not`` lists model columns whose change is no news (calendar). ``trusted``: third-party types a stored model may hold.
-    ``legitimate``: a model column that alone tells the label, and the reason why it may (K17 asks).
+    ``legitimate``: a model column that alone tells the label, and the reason why it may (K17 asks). ``worked``: rows worked out by hand.
     """
 
     name: str
@@ -303,6 +326,7 @@ class Pipeline:
     independent_unit: str | None = None
     trusted: tuple[str, ...] = ()
     legitimate: Mapping[str, str] = field(default_factory=dict)
+    worked: tuple[Worked, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:

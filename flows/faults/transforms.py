@@ -1,10 +1,12 @@
-"""Faults of transformers: what is fitted as it should be, and then does something else, behind a class of its own."""
+"""Faults of transformers: what is fitted as it should be, and then does something else, behind a class of its own; and of what an author
+declared and computes otherwise."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,11 @@ from flows.checks import k13_transforms
 from flows.checks.claims import Fitted, claims, dense
 from flows.checks.learned import reached
 from flows.checks.world import World
-from flows.faults.fault import Fault
+from flows.faults.derived import Derive, derivations
+from flows.faults.fault import Fault, pipeline_fault
+from flows.pipeline import Derived, Pipeline, Read
+from store.features import write
+from store.features.group import EVENT_TIME, KNOWN_TIME
 
 Does = Callable[[Any, np.ndarray], np.ndarray]
 """What a transformer makes of its honest output."""
@@ -95,6 +101,45 @@ def _none_that(which: Which, what: str) -> Callable[[World], str | None]:
     return excuse
 
 
+def rows_dropped_from_aggregates(world: World) -> World:
+    """Derivations miss one fact in four: every aggregate drops some of the rows that count."""
+
+    def plant(derived: Derived) -> Derive:
+        def derive(read: Read, ticks: Sequence[datetime]) -> pl.DataFrame:
+            return derived.derive(lambda group, window: _three_in_four(read(group, window)), ticks)
+
+        return derive
+
+    return derivations(world, plant)
+
+
+def _three_in_four(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(write.row_hash(rows, [EVENT_TIME, KNOWN_TIME]) % 4 != 0)
+
+
+def prepared_otherwise(pipeline: Pipeline) -> dict[str, Any]:
+    """``prepare`` gives the next larger number, another truth or no text in a column that is worked out by hand."""
+    name = next(iter(pipeline.worked[0].columns))
+
+    def prepare(rows: pl.DataFrame) -> pl.DataFrame:
+        ready, value = pipeline.prepare(rows), pl.col(name)
+        dtype = ready.schema[name]
+        other = value + 1 if dtype.is_numeric() else ~value if dtype == pl.Boolean else pl.lit(None, dtype)
+        return ready.with_columns(other.cast(dtype).alias(name))
+
+    return {"prepare": prepare}
+
+
+def _no_aggregate(world: World) -> str | None:
+    declared = any(derived.aggregates for derived in world.catalog.derived.values())
+    return None if declared else f"{world.pipeline.name} declares no aggregate."
+
+
+def _nothing_worked(world: World) -> str | None:
+    columns = any(one.columns for one in world.pipeline.worked[:1])
+    return None if columns else f"{world.pipeline.name} has no row worked out by hand."
+
+
 FAULTS = (
     Fault(
         "F83",
@@ -106,4 +151,6 @@ FAULTS = (
     Fault("F84", "a scaler with another ddof", "K13", divided_by_another_deviation, _none_that(_scales, "scales")),
     Fault("F85", "a scaler that does not centre", "K13", not_centred, _none_that(_centres, "centres")),
     Fault("F86", "a one-hot column lost", "K13", one_hot_lost, _none_that(_is_one_hot, "is a one-hot encoder")),
+    Fault("F98", "aggregates drop rows", "K13", rows_dropped_from_aggregates, _no_aggregate),
+    Fault("F99", "prepared otherwise than worked out", "K13", pipeline_fault(prepared_otherwise), _nothing_worked),
 )

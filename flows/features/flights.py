@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from flows.pipeline import TIME, Derived, Facts, Group, Read, Window
+from flows.pipeline import TIME, Aggregate, Derived, Facts, Group, Read, Window
 
 CADENCE = timedelta(hours=6)
 ASKED_BEFORE = timedelta(hours=1)
@@ -188,26 +188,36 @@ def collected_events(predictions: pl.DataFrame, outcomes: pl.DataFrame) -> pl.Da
 # ---- derivations --------------------------------------------------------------------------------------------------
 
 
-def _news(read: Read, ticks: Sequence[datetime]) -> pl.DataFrame:
-    """Events with their flight's schedule, each with the ``tick`` at which it counts: the first by which both were known."""
-    start, end = ticks[0] - WEEK - NEWS - CADENCE, ticks[-1] + timedelta(microseconds=1)
+def _known(read: Read, window: Window) -> pl.DataFrame:
+    """Events with their flight's schedule, and the instant ``both`` by which both were known; of those that are no news by then, none."""
     known = pl.max_horizontal("event_time", "known_time")
-    events = read("flight_events", Window(start, end)).with_columns(known.alias("known"))
-    schedule = read("flight_schedule", Window(start - timedelta(days=3), end)).with_columns(known.alias("planned"))
+    events = read("flight_events", window).with_columns(known.alias("known"))
+    earlier = Window(window.start - timedelta(days=3), window.end)
+    schedule = read("flight_schedule", earlier).with_columns(known.alias("planned"))
     schedule = schedule.sort("planned", maintain_order=True).unique("flight_id", keep="first", maintain_order=True)
-    both = pl.max_horizontal("known", "planned")
     return (
         events.join(schedule.select("flight_id", "carrier", "origin", "dest", "planned"), on="flight_id")
-        .filter(both - pl.col("event_time") <= NEWS)
-        .with_columns(next_tick(both).alias("tick"))
+        .with_columns(pl.max_horizontal("known", "planned").alias("both"))
+        .filter(pl.col("both") - pl.col("event_time") <= NEWS)
+        .with_columns(
+            (pl.col("delay_minutes") > 15).fill_null(value=False).alias("late"),
+            pl.col("delay_minutes").clip(-30, 240).fill_null(0).alias("delay"),
+        )
+    )
+
+
+def _news(read: Read, ticks: Sequence[datetime]) -> pl.DataFrame:
+    """Events with their flight's schedule, each with the ``tick`` at which it counts: the first by which both were known."""
+    return (
+        _known(read, Window(ticks[0] - WEEK - NEWS - CADENCE, ticks[-1] + timedelta(microseconds=1)))
+        .with_columns(next_tick(pl.col("both")).alias("tick"))
         .filter(pl.col("tick") <= ticks[-1])
         .select(
             "tick", "carrier", "origin", "dest",
             (pl.col("kind") == "departed").alias("departed"),
             (pl.col("kind") == "landed").alias("landed"),
             (pl.col("kind") == "cancelled").alias("cancelled"),
-            (pl.col("delay_minutes") > 15).fill_null(value=False).alias("late"),
-            pl.col("delay_minutes").clip(-30, 240).fill_null(0).alias("delay"),
+            "late", "delay",
         )
     )  # fmt: skip
 
@@ -328,13 +338,54 @@ def carriers(read: Read, ticks: Sequence[datetime]) -> pl.DataFrame:
     )  # fmt: skip
 
 
+def _mean_of(value: pl.Expr, kinds: tuple[str, ...], over: timedelta) -> Aggregate:
+    """The mean over events of these kinds, each from when it and its flight's schedule were known. What happened at an airport are
+    departures from it and landings at it."""
+
+    def rows(read: Read, window: Window) -> pl.DataFrame:
+        airport = pl.when(pl.col("kind") == "landed").then("dest").otherwise("origin").alias("airport")
+        return (
+            _known(read, window)
+            .filter(pl.col("kind").is_in(kinds))
+            .select(
+                airport,
+                "carrier",
+                "origin",
+                "dest",
+                pl.col("both").alias("event_time"),
+                value.cast(pl.Float64).alias("value"),
+            )
+        )
+
+    return Aggregate(rows, "mean", over)
+
+
+DEPARTED, LANDED, PLANNED = ("departed",), ("landed",), ("departed", "cancelled")
+LATE, DELAY, CANCELLED = pl.col("late"), pl.col("delay"), pl.col("kind") == "cancelled"
+AGGREGATES = {
+    "departed_late_6h": _mean_of(LATE, DEPARTED, CADENCE),
+    "departed_late_1d": _mean_of(LATE, DEPARTED, NEWS),
+    "departed_delay_6h": _mean_of(DELAY, DEPARTED, CADENCE),
+    "cancelled_1d": _mean_of(CANCELLED, PLANNED, NEWS),
+    "landed_late_6h": _mean_of(LATE, LANDED, CADENCE),
+    "landed_late_1d": _mean_of(LATE, LANDED, NEWS),
+    "landed_delay_1d": _mean_of(DELAY, LANDED, NEWS),
+    "landed_late_7d": _mean_of(LATE, LANDED, WEEK),
+    "landed_delay_7d": _mean_of(DELAY, LANDED, WEEK),
+}
+
+
+def _aggregates(group: Group) -> dict[str, Aggregate]:
+    return {name: AGGREGATES[name] for name in group.values}
+
+
 INPUTS = ("flight_events", "flight_schedule")
 LOOKBACK = WEEK + NEWS + CADENCE + timedelta(days=3)
 FEATURES = (
     Facts(SCHEDULE, archived_schedule, traffic=("flight_delay", "arrival_minutes"), collected=collected_schedule),
     Facts(EVENTS, archived_events, traffic=("flight_delay",), collected=collected_events),
     Facts(WEATHER, archived_weather),
-    Derived(AIRPORT, INPUTS, airports, CADENCE, LOOKBACK),
-    Derived(ROUTE, INPUTS, routes, CADENCE, LOOKBACK),
-    Derived(CARRIER, INPUTS, carriers, CADENCE, LOOKBACK),
+    Derived(AIRPORT, INPUTS, airports, CADENCE, LOOKBACK, _aggregates(AIRPORT)),
+    Derived(ROUTE, INPUTS, routes, CADENCE, LOOKBACK, _aggregates(ROUTE)),
+    Derived(CARRIER, INPUTS, carriers, CADENCE, LOOKBACK, _aggregates(CARRIER)),
 )

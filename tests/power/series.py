@@ -13,7 +13,21 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from flows.building.catalog import Catalog
-from flows.pipeline import MAE, TIME, Derived, Facts, Group, Pipeline, Search, Serving, TimeSplit, Use, Window
+from flows.pipeline import (
+    MAE,
+    TIME,
+    Aggregate,
+    Derived,
+    Facts,
+    Group,
+    Pipeline,
+    Search,
+    Serving,
+    TimeSplit,
+    Use,
+    Window,
+    Worked,
+)
 from tests.flows.checks import shop
 from tests.power.kind import Case, Kind, case
 
@@ -36,9 +50,15 @@ def derive(read, ticks):
     return pl.concat(of_tick)
 
 
+def levels(read, window):
+    """Every level that was measured."""
+    return read("readings", window).rename({"level": "value"})
+
+
+MEAN = {"mean_1d": Aggregate(levels, "mean", DAY)}
 CATALOG = Catalog(
     {"readings": Facts(READINGS)},
-    {"daily": Derived(DAILY, ("readings",), derive, 6 * HOUR, DAY)},
+    {"daily": Derived(DAILY, ("readings",), derive, 6 * HOUR, DAY, MEAN)},
     dict.fromkeys(("readings", "daily"), "0" * 64),
 )
 
@@ -77,6 +97,7 @@ STATIONS = Pipeline(
     estimator=lambda parameters: make_pipeline(SimpleImputer(), Ridge(**parameters)),
     search=Search({"alpha": [0.1, 1.0, 10.0]}, trials=2), slices=("station",),
     split=TimeSplit(timedelta(days=7), timedelta(days=7), DAY),
+    worked=(Worked({"station": "north", "at": START + 7 * HOUR}, {"hour": 7}),),
     serving=Serving(
         {"station": pl.String(), "at": TIME}, {"station": pl.String(), "at": TIME, "level": pl.Float64()}, key=("station", "at")
     ),

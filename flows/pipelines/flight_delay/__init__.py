@@ -21,6 +21,7 @@ from flows.pipeline import (
     Use,
     Value,
     Window,
+    Worked,
 )
 
 GRACE = timedelta(minutes=15)
@@ -105,6 +106,7 @@ pipeline = Pipeline(
     trigger=Trigger(windows=2, cool_down=timedelta(days=14), margin=0.005),
     promote=Promote(margin=0.005, slices=("origin",), tolerance=0.03, minimum_rows=2000),
     monitor_not=("hour", "weekday"),
+    worked=(Worked(FLIGHT, {"hour": 6.25, "weekday": 1, "planned_minutes": 230}),),
     serving=Serving(
         request={
             "flight_id": pl.String(), "carrier": pl.String(), "origin": pl.String(), "dest": pl.String(),

@@ -25,6 +25,7 @@ from flows.pipeline import (
     MAE,
     ROC_AUC,
     TIME,
+    Aggregate,
     Derived,
     Facts,
     Group,
@@ -34,6 +35,7 @@ from flows.pipeline import (
     TimeSplit,
     Use,
     Window,
+    Worked,
 )
 from store.features import write
 from store.layout import Root
@@ -61,7 +63,13 @@ def moods(read, ticks):
     return counted.rename({"tick": "event_time"})
 
 
-MOODS = Derived(MOOD, ("sales",), moods, CADENCE, 2 * DAY)
+def amounts(read, window):
+    """Every sale, for what is declared of them."""
+    return read("sales", window).rename({"amount": "value"})
+
+
+DECLARED = {"mean_1d": Aggregate(amounts, "mean", DAY), "sales_1d": Aggregate(amounts, "count", DAY)}
+MOODS = Derived(MOOD, ("sales",), moods, CADENCE, 2 * DAY, DECLARED)
 CATALOG = Catalog(
     {group.name: Facts(group) for group in (SALES, ORDERS, OUTCOMES)},
     {"mood": MOODS},
@@ -145,6 +153,7 @@ PIPELINE = Pipeline(
     metric=ROC_AUC,
     floor=0.6,
     slices=("shop",),
+    worked=(Worked({"order_id": "o", "shop": "amber", "size": 1.5, "due": START + 7 * DAY / 24}, {"hour": 7}),),
     serving=Serving(
         {"order_id": pl.String(), "shop": pl.String(), "size": pl.Float64(), "due": TIME},
         {"order_id": pl.String(), "minutes": pl.Float64()},

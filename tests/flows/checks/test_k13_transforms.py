@@ -37,9 +37,16 @@ def _finding(world, transformer, columns=NUMBERS):
     def estimator(parameters):
         return make_pipeline(make_column_transformer((transformer, columns)), LogisticRegression())
 
-    return judge(
-        k13_transforms.CHECK,
-        world.but(pipeline=dataclasses.replace(world.pipeline, estimator=estimator, search=Search())),
+    other = dataclasses.replace(world.pipeline, estimator=estimator, search=Search())
+    return judge(k13_transforms.CHECK, _undeclared(world.but(pipeline=other)))
+
+
+def _undeclared(world):
+    """The world whose author declared nothing of single values."""
+    derived = {name: dataclasses.replace(one, aggregates={}) for name, one in world.catalog.derived.items()}
+    return world.but(
+        pipeline=dataclasses.replace(world.pipeline, worked=()),
+        catalog=dataclasses.replace(world.catalog, derived=derived),
     )
 
 
@@ -170,7 +177,7 @@ def test_logs_that_do_not_lead_back_are_seen(clean):
 
 def test_a_clean_pipeline_is_held_to_its_claims(clean, minutes):
     for world in (clean, minutes):
-        finding = judge(k13_transforms.CHECK, world)
+        finding = judge(k13_transforms.CHECK, _undeclared(world))
         assert finding.verdict is Verdict.PASS, finding.sentence
         assert finding.numbers["claims"] == finding.control == 3
 
@@ -179,7 +186,9 @@ def test_what_claims_nothing_is_counted_and_not_judged(clean):
     finding = _finding(clean, QuantileTransformer(n_quantiles=50))
 
     assert finding.verdict is Verdict.NOT_APPLICABLE
-    assert finding.sentence == "no transformer of shop_late claims anything (3 claim nothing)."
+    assert (
+        finding.sentence == "no transformer of shop_late claims anything (3 claim nothing), and no value is declared."
+    )
 
 
 def test_a_fit_with_weights_is_not_held_to_means_without(clean):
