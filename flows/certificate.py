@@ -1,9 +1,9 @@
 """A package's certificate: what proved it, bound by digests to the bytes it speaks for.
 
 It holds both tables of the proving (checks with their controls, faults with who killed them, each N/A with its reason) and the digests of
-what was proved: the package's wheel and source tree, the slice of data, the runtime (Python and every installed package's version), and the
-sources of the checks and faults themselves. It is a JSON blob; ``PackagePublished.certificate`` names it in the ledger, so neither can be
-changed alone.
+what was proved: the package's wheel and source tree, the slice of data and the code of the features it uses, the runtime (Python and every
+installed package's version), and the sources of the checks and faults themselves. It is a JSON blob; ``PackagePublished.certificate`` names
+it in the ledger, so neither can be changed alone.
 
 ``require`` is asked by whatever delivers, trains, scores or serves a package. It asks what is true for good: the package's own bytes and
 verdicts. Runtime and checks move on, and a package proved by yesterday's checks goes on serving; ``verify`` tells those too.
@@ -45,7 +45,7 @@ def issue(
     return blobs.put_json(root, {
         "format": FORMAT, "pipeline": pipeline, "version": version, "wheel": blobs.digest(wheel), "tree": tree,
         "issued_at": clock.utc(now).isoformat(),
-        "data": {"window": proved["window"], "rows": proved["rows"], "content": proved["content"]},
+        "data": {name: proved[name] for name in ("window", "rows", "content", "features")},
         "runtime": runtime(), "sources": sources(), "checks": proved["checks"], "faults": proved["faults"],
         "seconds": proved["seconds"],
     })  # fmt: skip
@@ -91,16 +91,18 @@ def own(root: Root, package: Package, found: Mapping[str, Any]) -> list[Bound]:
     ]  # fmt: skip
 
 
-def verify(root: Root, package: Package, content: str | None = None) -> list[Bound]:
-    """Everything it is bound to, held against what is there now. ``content``: the digest of the same slice of data, read again."""
+def verify(root: Root, package: Package, data: Mapping[str, Any] | None = None) -> list[Bound]:
+    """Everything it is bound to, held against what is there now. ``data``: digests of the same slice, read again (``content``), and
+    of the code of the features (``features``)."""
     found = read(root, package)
     bound = own(root, package, found)
     try:
-        bound.append(Bound("runtime", _changed(found["runtime"]["packages"], runtime()["packages"], "package")))
+        bound.append(Bound("runtime", changed(found["runtime"]["packages"], runtime()["packages"], "package")))
         bound.append(Bound("Python", _differs(found["runtime"]["python"], runtime()["python"])))
-        bound.append(Bound("checks", _changed(found["sources"], sources(), "source")))
-        if content is not None:
-            bound.append(Bound("data", _differs(found["data"]["content"], content)))
+        bound.append(Bound("checks", changed(found["sources"], sources(), "source")))
+        if data is not None:
+            bound.append(Bound("data", _differs(found["data"]["content"], data["content"])))
+            bound.append(Bound("features", changed(found["data"]["features"], data["features"], "feature group")))
     except KeyError as missing:
         raise Refused(
             f"The certificate of {package.pipeline} {package.version} lacks {missing}.",
@@ -158,7 +160,8 @@ def _short(value: object) -> str:
     return text[:12] if len(text) == 64 else text
 
 
-def _changed(recorded: Mapping[str, str], found: Mapping[str, str], kind: str) -> str:
+def changed(recorded: Mapping[str, str], found: Mapping[str, str], kind: str) -> str:
+    """What of a certificate's digests or versions are others now, in words; empty where none is."""
     other = sorted(name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name))
     if not other:
         return ""

@@ -17,8 +17,9 @@ from typing import Any
 
 from prefect import flow
 
-from flows import certificate, runner
+from flows import certificate, changed, runner
 from flows.building import source
+from flows.changed import Since
 from flows.checks import desk
 from flows.orchestration import Tell, each, say
 from flows.reporting import proving as report
@@ -31,18 +32,22 @@ from store.registry.packages import Package
 
 def run(
     root: Root, pipeline: str, *, checks: Sequence[str] = (), faults: Sequence[str] = (), fast: bool = False,
-    tell: Tell | None = None,
+    only_changed: bool = False, tell: Tell | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Prove a pipeline, a name in ``flows/pipelines/`` or a folder's path, on the root's newest data.
 
-    ``checks`` and ``faults``: codes, all if none are given; with ``fast`` no faults. Gives ``pipeline``, ``tree``, ``window``, ``rows``,
+    ``checks`` and ``faults``: codes, all if none are given; with ``fast`` no faults; with ``only_changed`` of these
+    only what is not as it was certified (``changed``), and ``since`` says what that is. Gives ``pipeline``, ``tree``, ``window``, ``rows``,
     ``checks``, ``faults``, ``seconds``, ``failed`` (sentences; empty: proved as far as was asked), and ``page``: where report
     and JSON were written. NotFound names the checks, faults and pipelines there are.
     """
     now, code = clock.now(root), runner.stage(root, source.find(pipeline))
-    found = proved(root, code, now, checks=checks, faults=faults, fast=fast, tell=tell)
-    failed = certificate.failed(found) if checks or faults or fast else certificate.unproved(found)
+    since = changed.since(root, code) if only_changed else None
+    found = proved(root, code, now, checks=checks, faults=faults, fast=fast, since=since, tell=tell)
+    in_part = checks or faults or fast or only_changed
+    failed = certificate.failed(found) if in_part else certificate.unproved(found)
     found |= {"pipeline": code.pipeline, "tree": code.tree, "failed": failed}
+    found |= {"since": since.told(found)} if since else {}
     folder = root.path / "provings" / code.pipeline
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / f"{code.tree[:8]}.html"
@@ -53,7 +58,7 @@ def run(
 
 def proved(
     root: Root, code: Code, now: datetime, *, checks: Sequence[str] = (), faults: Sequence[str] = (), fast: bool = False,
-    tell: Tell | None = None,
+    since: Since | None = None, tell: Tell | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What the checks and faults say of the code.
 
@@ -64,7 +69,7 @@ def proved(
         address = str(Path(scratch) / "desk")
         job = {
             "what": "prove", "root": str(root.path), "now": now.isoformat(), "folder": scratch, "checks": list(checks),
-            "faults": list(faults), "fast": fast, "address": address,
+            "faults": list(faults), "fast": fast, "address": address, **(since.job if since else {}),
         }  # fmt: skip
         held = beside.submit(copy_context().run, functools.partial(runner.run, code, "flows.checks", job, progress=say))
         try:
@@ -83,13 +88,14 @@ def verified(root: Root, package: Package) -> list[certificate.Bound]:
     """Everything a package's certificate is bound to, its data too, held against what is there now."""
     found = certificate.require(root, package)
     job = {"what": "content", "root": str(root.path), "window": found["data"]["window"]}
-    data = runner.run(runner.unpacked(root, package), "flows.checks", job)["content"]
+    data = runner.run(runner.unpacked(root, package), "flows.checks", job)
     return certificate.verify(root, package, data)
 
 
 @flow(name="prove", description=__doc__)
 def prove(
-    pipeline: str, checks: list[str] | None = None, faults: list[str] | None = None, fast: bool = False
-) -> dict[str, Any]:
+    pipeline: str, checks: list[str] | None = None, faults: list[str] | None = None, fast: bool = False,
+    only_changed: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """Prove a pipeline without publishing it."""
-    return run(Root.open(), pipeline, checks=checks or [], faults=faults or [], fast=fast)
+    return run(Root.open(), pipeline, checks=checks or [], faults=faults or [], fast=fast, only_changed=only_changed)

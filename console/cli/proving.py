@@ -27,13 +27,16 @@ def prove(
         list[str] | None, typer.Option(help="Only this fault, such as F07, and the check that must kill it.")
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="The checks without the faults.")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what is not as it was when the newest package was certified.")
+    ] = False,
     output: Output = Format.TEXT,
 ) -> None:
     """Run the checks and the faults that prove them.
 
     On the pipeline's folder as it stands; nothing is published. Ends with 1 where a check failed or saw nothing, or a fault survived.
     """
-    asked = {"checks": list(check or ()), "faults": list(fault or ()), "fast": fast}
+    asked = {"checks": list(check or ()), "faults": list(fault or ()), "fast": fast, "only_changed": changed}
     with Filling() as table:
         if modules.prefect_url():
             found = ran("prove", pipeline=pipeline, **asked)
@@ -42,7 +45,8 @@ def prove(
         else:
             found = modules.flow("prove").run(Root.open(), pipeline, **asked, tell=table.fill)
     report = modules.flow("reporting.proving")
-    one(found, output, f"{report.summary(found)} {report.time(found)}\n{found['page']}")
+    since = f"{found['since']}\n" if changed else ""
+    one(found, output, f"{since}{report.summary(found)} {report.time(found)}\n{found['page']}")
     if found["failed"]:
         raise GateFailed(
             f"{found['pipeline']} is not proved: {found['failed'][0]}",

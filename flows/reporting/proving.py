@@ -39,6 +39,7 @@ def page(found: Job) -> str:
     parts = [
         f"<h1>{html.escape(found['pipeline'])}: {verdict}</h1>",
         f'<p class="soft">Source {found["tree"][:8]}, {found["rows"]:,} rows of {window}.</p>',
+        f'<p class="soft">{html.escape(found["since"])}</p>' if "since" in found else "",
         f"<ul>{reasons}</ul>" if reasons else f"<p>{html.escape(summary(found))}</p>",
         "<h2>Checks</h2>",
         _table(("check", "verdict", "control", "seconds", "what it saw"), map(_check, found["checks"])),
@@ -59,6 +60,8 @@ def summary(found: Job) -> str:
     verdicts = [one["verdict"] for one in found["checks"]]
     fates = [one["fate"] for one in found["faults"]]
     checks = f"{verdicts.count('PASS')} of {len(verdicts)} checks passed, {verdicts.count('N/A')} do not apply"
+    if not verdicts:
+        return "Nothing was asked."
     if not fates:
         return f"{checks}; no fault was planted."
     return f"{checks}; {fates.count('KILLED')} of {len(fates)} faults were killed, {fates.count('N/A')} do not apply."
@@ -69,10 +72,10 @@ def time(found: Job) -> str:
     longest = sorted((*found["checks"], *found["faults"]), key=lambda one: -one["seconds"])[:5]
     told = ", ".join(f"{one['code']} {one['seconds']:.1f} s" for one in longest)
     spent = sum(one["seconds"] for one in (*found["checks"], *found["faults"]))
-    return (
-        f"{found['seconds']:.1f} s in all, {found['seconds_slice']:.1f} s of them for the slice; {spent:.1f} s in checks and faults, "
-        f"several at once. The longest: {told}."
-    )
+    begun = f"{found['seconds']:.1f} s in all, {found['seconds_slice']:.1f} s of them for the slice"
+    if not longest:
+        return f"{begun}."
+    return f"{begun}; {spent:.1f} s in checks and faults, several at once. The longest: {told}."
 
 
 def _table(heads: Iterable[str], rows: Iterable[str]) -> str:

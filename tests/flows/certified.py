@@ -17,7 +17,7 @@ FAULT = {
     "sentence": "15 numbers are not what the predictions give.", "seconds": 0.1,
 }  # fmt: skip
 PROVED = {
-    "window": {"start": "2013-01-01T00:00:00+00:00", "end": "2013-02-01T00:00:00+00:00"}, "rows": 100, "content": "0" * 64,
+    "window": {"start": "2013-01-01T00:00:00+00:00", "end": "2013-02-01T00:00:00+00:00"}, "rows": 100, "content": "0" * 64, "features": {},
     "checks": [CHECK], "faults": [FAULT], "seconds": 1.0,
 }  # fmt: skip
 

@@ -33,7 +33,7 @@ def another(root, certificate_of):
 
 
 def test_what_the_gate_published_holds_in_every_point(delivered_copy):
-    """Form, name, wheel, source, verdicts; runtime, checks, and the data read again."""
+    """Form, name, wheel, source, verdicts; runtime, checks, the data read again, and the features' code."""
     bound = prove.verified(delivered_copy, packages.get(delivered_copy, NAME))
     assert [one.what for one in bound] == [
         "form",
@@ -45,8 +45,9 @@ def test_what_the_gate_published_holds_in_every_point(delivered_copy):
         "Python",
         "checks",
         "data",
+        "features",
     ]
-    assert [one.differs for one in bound] == [""] * 9
+    assert [one.differs for one in bound] == [""] * 10
 
 
 @pytest.mark.parametrize(
@@ -119,10 +120,11 @@ def test_a_byte_changed_in_the_blob_is_refused(delivered_copy):
         ("runtime", lambda found: found | {"packages": found["packages"] | {"scikit-learn": "0.1"}}, "runtime", "scikit-learn 0.1"),
         ("runtime", lambda found: found | {"python": "2.7.18"}, "Python", "2.7.18"),
         ("data", lambda found: found | {"content": "f" * 64}, "data", "ffffffff"),
+        ("data", lambda found: found | {"features": found["features"] | {"airport": "e" * 64}}, "features", "airport eeeeeeee"),
     ],
 )  # fmt: skip
 def test_what_moved_on_is_named_and_stops_nobody(delivered_copy, part, change, what, said):
-    """Checks, runtime and data of another day: verify names them; the package still runs."""
+    """Checks, runtime, data and features of another day: verify names them; the package still runs."""
     root = delivered_copy
     whole = blobs.get_json(root, packages.get(root, NAME, "1.0.0").body.certificate)
 
