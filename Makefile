@@ -15,7 +15,7 @@ test: $(INSTALLED) lint types
 # What takes minutes: whole roads (the tutorial, parity with Prefect, up and down), and much more of kills, races and loads.
 soak: $(INSTALLED)
 	ASSAY_SOAK=1 $(BIN)/python -m pytest tests/test_tutorial.py tests/e2e/test_parity.py tests/e2e/test_up.py tests/console/test_new.py tests/test_bench.py \
-	  tests/store/test_kills.py tests/flows/serving/test_load.py tests/flows/serving/test_nonsense.py
+	  tests/store/test_kills.py tests/flows/serving/test_load.py tests/flows/serving/test_nonsense.py tests/flows/faults/test_faults.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)

@@ -129,9 +129,17 @@ class Crew:
         answer = folder / "answer"
         if answer.exists() and not why:
             return Ended(pickle.loads(answer.read_bytes()), misdeed=misdeed)
-        code = process.exitcode
-        how = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"code {code}"
-        return Ended(lost=why or f"its process ended with {how}", misdeed=misdeed)
+        return Ended(lost=why or f"its process ended with {self._how(process.exitcode)}", misdeed=misdeed)
+
+    def _how(self, code: int | None) -> str:
+        """The code or signal, and what of the budget it is the usual sign of."""
+        if code is None or code >= 0:
+            return f"code {code}"
+        ended = signal.Signals(-code)
+        memory = f", as one that asks for more than {self.budget.memory / 1024**3:g} GiB of memory does"
+        processor = f", as one that computes for more than {self.budget.cpu_seconds} s does"
+        known = {signal.SIGABRT: memory, signal.SIGSEGV: memory, signal.SIGBUS: memory, signal.SIGXCPU: processor}
+        return f"signal {ended.name}{known.get(ended, '')}"
 
 
 def _descend(process: ForkServerProcess) -> int:

@@ -92,7 +92,7 @@ def is_killed(rows):
         (writes_files, "wrote files where it ran: model-final-2.txt"),
         (forks, "left 1 processes running"),
         (exits, "ended with code 7"),
-        (is_killed, "ended with signal SIGSEGV"),
+        (is_killed, "ended with signal SIGSEGV, as one that asks for more than"),
     ],
     ids=lambda one: getattr(one, "__name__", ""),
 )

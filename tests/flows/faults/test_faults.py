@@ -20,6 +20,7 @@ from flows.faults.catalog import FAULTS
 from flows.faults.fault import Fault
 from flows.pipeline import TIME, Search, Serving
 from tests.flows.checks import shop
+from tests.soak import takes_minutes
 
 CHECK_OF = {check.code: check for check in CHECKS}
 FAULT_OF = {fault.code: fault for fault in FAULTS}
@@ -52,8 +53,10 @@ def test_its_check_kills_it_in_a_classification_with_numbers_or_it_says_why_it_d
         assert max(found.numbers.values()) > 0
 
 
+@takes_minutes
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.code)
 def test_its_check_kills_it_in_a_regression_or_it_says_why_it_does_not_apply(minutes, fault):
+    """`make power` holds this for many regressions (docs/power.md)."""
     found = _planted(minutes, fault)
 
     if fault.code in NOT_FOR_MINUTES:
