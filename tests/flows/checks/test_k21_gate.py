@@ -112,6 +112,7 @@ def test_the_real_gate_in_a_small_world_is_right_about_every_model(metric, value
     found = told(metric)
     assert (found.verdict, found.control, found.numbers) == (Verdict.PASS, 3, {"cases": 11, "wrong": 0, "value": value})
     assert found.sentence == "The gate is right about 11 models, 3 of which may serve."
+    assert told(metric, label=(0.0, 1.0, 1.0, 0.0, 0.0)).verdict is Verdict.PASS  # an odd number of rows
 
     def dumb(**given):
         raise InvalidInput("No.", "No.", "No.")
