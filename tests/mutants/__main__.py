@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.mutants import mutant, page, trial
 from tests.mutants.page import LEAST, PAGE, Result
-from tests.mutants.target import TARGETS, UNTRIED, Target
+from tests.mutants.target import TARGETS, Target
 from tests.workspaces import WORKSPACE
 
 WORK = WORKSPACE / ".mutants"
@@ -24,14 +24,14 @@ WORK = WORKSPACE / ".mutants"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    paths = [target.path for target in (*TARGETS, *UNTRIED)]
+    paths = [target.path for target in TARGETS]
     parser.add_argument("paths", nargs="*", metavar="PATH", help=f"targets to try: {', '.join(paths)}")
     parser.add_argument("--full", action="store_true", help="all mutants and not a sample")
     asked = parser.parse_args()
     if unknown := set(asked.paths) - set(paths):
         parser.error(f"no target is {', '.join(sorted(unknown))}; there are {', '.join(paths)}")
     trial.preload()
-    chosen = [target for target in (*TARGETS, *UNTRIED) if target.path in asked.paths] or TARGETS
+    chosen = [target for target in TARGETS if target.path in asked.paths] or TARGETS
     with tempfile.TemporaryDirectory(prefix="assay-mutants-") as folder:
         tree = trial.copied(Path(folder))
         results = [run(tree, target, full=asked.full) for target in chosen]

@@ -77,5 +77,5 @@ def _within(place: Place, extents: list[tuple[Place, Place]]) -> bool:
 def _mutant(source: str, name: str, occurrence: int, line: int) -> Mutant:
     text = mutate_code(source, get_operator(name)(), occurrence)
     differing = [one for one in difflib.ndiff(source.splitlines(), text.splitlines()) if one[:2] in ("- ", "+ ")]
-    before, after = (" ".join(one[2:].strip() for one in differing if one[0] == sign) for sign in "-+")
+    before, after = (" ".join(one[2:].strip() for one in differing if one[0] == sign).strip() for sign in "-+")
     return Mutant(line, before, after, text)

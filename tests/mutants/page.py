@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 
 from tests.mutants.mutant import Mutant
-from tests.mutants.target import UNTRIED, Target
+from tests.mutants.target import Target
 from tests.mutants.trial import SURVIVED
 from tests.mutants.why import why
 from tests.workspaces import WORKSPACE
@@ -28,7 +28,7 @@ they are.
 {sampled} A mutant that was killed is not tried again while its source is the same (`.mutants/`, emptied by `make clean`); survivors are.
 [`tests/mutants/`](../tests/mutants) holds targets, their tests, and the reasons below.
 
-Tried on {day}. Not tried to the end yet: {untried}.
+Tried on {day}.
 """
 SAMPLED = "Of each target some are tried, drawn by a fixed seed; `make mutants FULL=1` tries all."
 WHOLE = "All mutants of each target were tried."
@@ -66,7 +66,6 @@ def page(results: Sequence[Result], *, full: bool) -> str:
         least=LEAST,
         sampled=WHOLE if full else SAMPLED,
         day=datetime.now(UTC).date(),
-        untried=", ".join(f"{one.name} (`{one.path}`)" for one in UNTRIED),
     )
     figures = [
         (one.target.name, f"`{one.target.path}`", one.possible, len(one.fates), one.killed, len(one.survivors), f"{one.percent:.1f}")

@@ -23,8 +23,8 @@ from tests import workspaces
 from tests.mutants.target import Target
 
 PRELOADED = (
-    "duckdb", "deltalake", "hatchling.builders.wheel", "numpy", "obstore", "polars.testing", "prefect", "pyarrow.parquet",
-    "sklearn.ensemble", "sklearn.metrics",
+    "duckdb", "deltalake", "hatchling.builders.wheel", "numpy", "obstore", "polars.testing", "prefect.deployments", "pyarrow.parquet",
+    "skops.io", "sklearn.ensemble", "sklearn.metrics",
 )  # fmt: skip
 QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # what is preloaded cannot be rewritten
 MEMORY = 6 * 2**30
