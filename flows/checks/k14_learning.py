@@ -124,7 +124,16 @@ def _tiled(pipeline: Pipeline, train: pl.DataFrame) -> pl.DataFrame:
     classes = rows.partition_by("label") if pipeline.task == "classification" else [rows]
     each = FEW // len(classes)
     few = pl.concat([one.gather_every(max(1, one.height // each)).head(each) for one in classes])
+    few = few.with_columns(_some_values(few.get_column(name), rows.get_column(name)) for name in pipeline.columns)
     return pl.concat([few] * COPIES).sample(fraction=1.0, shuffle=True, seed=0)
+
+
+def _some_values(column: pl.Series, whole: pl.Series) -> pl.Series:
+    """A column that is null in a few rows, though not in all: with other rows' values, for who never saw a value may refuse to learn."""
+    values = whole.drop_nulls()
+    if column.null_count() < column.len() or values.is_empty():
+        return column
+    return values.gather(pl.Series(np.arange(column.len()) % values.len())).alias(column.name)
 
 
 def _in_turn(rows: pl.DataFrame) -> pl.DataFrame:

@@ -4,7 +4,7 @@ A column that is written when the outcome is known, such as the claim's payout o
 ``known_time`` says the time of the event, no check of time can tell. What tells is how good it is, and alone. So each model column is
 judged alone on the evaluation rows (its values in order, and the mean label of its values or of twenty quantiles, learned on the others),
 by its concordance: the AUC, or for values (1 + Spearman's ρ) / 2. One whose values and labels go one to one is the label under another
-name. One of 0.95 or more (of values 0.99), there and on the training rows, is a proxy, unless
+name. One of 0.95 or more (of values 0.99, or less where many are alike), there and on the training rows, is a proxy, unless
 
 - the other columns order the rows as well: a training in which this one and its twins (|ρ| ≥ 0.98) are dealt out among the rows reaches
   as much, within twice its standard error, and no five times as many pairs of rows wrongly;
@@ -56,7 +56,7 @@ def look(world: World) -> Seen:
     known, test = parts(world)
     found = {name: alone(known, test, name) for name in pipeline.columns}
     strongest = max(found, key=lambda name: found[name])
-    limit = PROXY if pipeline.task == "classification" else VALUES
+    limit = PROXY if pipeline.task == "classification" else _of_values(test.get_column("label"))
     suspects = [name for name, value in found.items() if value >= limit]
     declared = [name for name in suspects if name in pipeline.legitimate]
     control = alone(*_with_the_label(known, test), "_label") - CHANCE
@@ -88,6 +88,13 @@ def look(world: World) -> Seen:
 
 
 CHECK = Check("K17", "proxy", look)
+
+
+def _of_values(labels: pl.Series) -> float:
+    """What a twin of these labels reaches: less where many of them are alike (Kendall 1945), but never less than of classes."""
+    counts = labels.value_counts().get_column("count").cast(pl.Float64)
+    ties = float((counts**3 - counts).sum()) / max(1.0, float(labels.len()) ** 3 - labels.len())
+    return max(PROXY, (1 + TWIN * math.sqrt(max(0.0, 1 - ties))) / 2)
 
 
 def parts(world: World) -> tuple[pl.DataFrame, pl.DataFrame]:

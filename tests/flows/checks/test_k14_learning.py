@@ -194,3 +194,13 @@ def test_labels_a_row_off_are_the_opposite_where_small_and_large_ones_come_in_tu
         assert in_turn.sort("order_id").equals(rows.sort("order_id"))
         assert k14_learning._by_heart(world.pipeline, in_turn, signal.carried) > 0.9
         assert k14_learning._by_heart(moved, in_turn, signal.carried) < 0.5
+
+
+def test_a_column_that_is_null_in_twenty_rows_has_some_values_in_them(clean):
+    """Boosted trees that never saw a value of a column refuse to learn."""
+    picked = k14_learning._tiled(clean.pipeline, clean.rows)["order_id"].unique()
+    rows = clean.rows.with_columns(size=pl.when(~pl.col("order_id").is_in(picked.implode())).then("size"))
+    tiled = k14_learning._tiled(clean.pipeline, rows)
+
+    assert set(tiled["order_id"]) == set(picked)
+    assert tiled["size"].null_count() == 0

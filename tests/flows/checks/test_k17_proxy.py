@@ -198,3 +198,12 @@ def test_on_few_rows_the_others_are_given_the_benefit_of_the_noise():
     """Of a class of thirteen .94 may be .95; of one of three hundred it may not."""
     few, many = (pl.DataFrame({"label": [1.0] * rare + [0.0] * 2 * rare}) for rare in (13, 300))
     assert 0.90 + 2 * k17_proxy._error(0.90, few) > k17_proxy.PROXY > 0.90 + 2 * k17_proxy._error(0.90, many)
+
+
+def test_where_many_values_are_alike_their_twin_reaches_less():
+    """Seven in ten are zero: no noise orders those."""
+    many, few = pl.Series([0.0] * 70 + list(range(1, 31)), dtype=pl.Float64), pl.Series(range(100), dtype=pl.Float64)
+
+    assert k17_proxy._of_values(few) == pytest.approx(k17_proxy.VALUES)
+    assert k17_proxy._of_values(many) == k17_proxy.PROXY
+    assert k17_proxy.PROXY < k17_proxy._of_values(few // 34) < k17_proxy.VALUES
