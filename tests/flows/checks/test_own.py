@@ -51,6 +51,16 @@ def test_each_file_of_tests_is_a_line_with_its_numbers(folder, clean):
     assert "test_c: assert 1 == 2" in wrong.sentence
 
 
+def test_tests_of_a_folder_below_are_found_too(folder, clean):
+    (folder / "more").mkdir()
+    write(folder, test_it="")
+    write(folder / "more", test_it="")
+    assert [(one.code, one.title) for one in own.found(clean.pipeline)] == [
+        ("T01", "more/test_it.py"),
+        ("T02", "test_it.py"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "verdict"),
     [
