@@ -30,6 +30,7 @@ which all rows are kept.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -258,7 +259,11 @@ def _planted(pipeline: Pipeline, rows: pl.DataFrame) -> float:
 def planted(pipeline: Pipeline, rows: pl.DataFrame) -> float:
     """The concordance on evaluation rows where all columns carry the label, split as the rows are without it."""
     rows = rows.filter(pl.col("label").is_not_null())
-    parts, carrying = split.parts(pipeline, rows), signal.carried(pipeline, rows)
-    known, test = (carrying.filter(parts == part) for part in (split.TRAIN, split.TEST))
-    model = fit(pipeline, {}, known)
-    return concordance(test.get_column("label").to_numpy(), predict(pipeline, model, matrix(pipeline, test)))
+    parts = split.parts(pipeline, rows)
+
+    def order(carrying: pl.DataFrame) -> float:
+        known, test = (carrying.filter(parts == part) for part in (split.TRAIN, split.TEST))
+        model = fit(pipeline, {}, known)
+        return concordance(test.get_column("label").to_numpy(), predict(pipeline, model, matrix(pipeline, test)))
+
+    return signal.learned(order, functools.partial(signal.carried, pipeline, rows))

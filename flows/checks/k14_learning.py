@@ -22,6 +22,7 @@ heart; a penalty that keeps everything small; a class so rare that a few hundred
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -100,18 +101,18 @@ def look(world: World) -> Seen:
 
 
 CHECK = Check("K14", "learning", look)
-Way = Callable[[Pipeline, pl.DataFrame], pl.DataFrame]
+Way = Callable[[Pipeline, pl.DataFrame, bool], pl.DataFrame]
 
 
-def _as_it_is(pipeline: Pipeline, rows: pl.DataFrame) -> pl.DataFrame:
+def _as_it_is(pipeline: Pipeline, rows: pl.DataFrame, every_text: bool) -> pl.DataFrame:
     return rows
 
 
 def _off(rows_off: int) -> Way:
     """The rows carry their label, and are given that of a row before."""
 
-    def way(pipeline: Pipeline, rows: pl.DataFrame) -> pl.DataFrame:
-        carried = signal.carried(pipeline, rows)
+    def way(pipeline: Pipeline, rows: pl.DataFrame, every_text: bool) -> pl.DataFrame:
+        carried = signal.carried(pipeline, rows, every_text)
         labels = carried.get_column("label")
         return carried.with_columns(pl.concat([labels.tail(rows_off), labels.head(labels.len() - rows_off)]))
 
@@ -146,9 +147,12 @@ def _in_turn(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _by_heart(pipeline: Pipeline, tiled: pl.DataFrame, way: Way) -> float:
     """How well the few rows are ordered, by their own labels, by what was fitted on them."""
-    rows = way(pipeline, tiled)
-    found = predict(pipeline, fitted(pipeline, rows), matrix(pipeline, rows))
-    return concordance(tiled.get_column("label").to_numpy(), found)
+
+    def order(rows: pl.DataFrame) -> float:
+        found = predict(pipeline, fitted(pipeline, rows), matrix(pipeline, rows))
+        return concordance(tiled.get_column("label").to_numpy(), found)
+
+    return signal.learned(order, functools.partial(way, pipeline, tiled))
 
 
 def _noise(pipeline: Pipeline, labels: np.ndarray) -> float:

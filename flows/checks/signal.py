@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -11,19 +12,30 @@ from flows.checks.poison import plantable
 from flows.pipeline import Pipeline
 
 HIGH = "_high"
+T = TypeVar("T")
 
 
-def carried(pipeline: Pipeline, rows: pl.DataFrame) -> pl.DataFrame:
+def carried(pipeline: Pipeline, rows: pl.DataFrame, every_text: bool = False) -> pl.DataFrame:
     """The labelled rows with every column of the model's that may be rewritten (numbers, texts and truths) in the label's order: of
-    numbers each row gets one of the column's own, the larger the larger its label; of texts one of the two most frequent."""
-    return carried_by(rows.filter(pl.col("label").is_not_null()), plantable(pipeline))
+    numbers each row gets one of the column's own, the larger the larger its label; of texts one of the two most frequent, or with
+    ``every_text`` one of the upper half of all in order of the alphabet where its label is high, else of the lower."""
+    return carried_by(rows.filter(pl.col("label").is_not_null()), plantable(pipeline), every_text)
 
 
-def carried_by(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+def carried_by(rows: pl.DataFrame, columns: Sequence[str], every_text: bool = False) -> pl.DataFrame:
     """Labelled rows with these columns in the label's order; one that is no number, text or truth stays as it is."""
     labels = rows.get_column("label")
     marked = rows.with_columns((pl.col("label") > pl.col("label").mean()).alias(HIGH))
-    return marked.with_columns(_carrying(rows.get_column(name), labels) for name in columns).drop(HIGH)
+    return marked.with_columns(_carrying(rows.get_column(name), labels, every_text) for name in columns).drop(HIGH)
+
+
+def learned(learn: Callable[[pl.DataFrame], T], carrying: Callable[[bool], pl.DataFrame]) -> T:
+    """What comes of a training on rows that carry the label. ``carrying(every_text)`` gives them: two texts are learned by the weakest
+    model, but some trainings need as many columns as all texts make (components to be kept, columns to be chosen)."""
+    try:
+        return learn(carrying(False))
+    except Exception:  # if all texts are refused as well, that is the finding
+        return learn(carrying(True))
 
 
 def in_order(column: pl.Series, score: pl.Series) -> pl.Series:
@@ -38,14 +50,25 @@ def in_order(column: pl.Series, score: pl.Series) -> pl.Series:
     return column.scatter(pl.Series(places[order]), values)
 
 
-def _carrying(column: pl.Series, labels: pl.Series) -> pl.Expr | pl.Series:
+def _carrying(column: pl.Series, labels: pl.Series, every_text: bool) -> pl.Expr | pl.Series:
     name, dtype = column.name, column.dtype
     if dtype.is_numeric():
         return in_order(column, labels)
     if dtype == pl.Boolean:
         return pl.col(HIGH).alias(name)
     if dtype == pl.String:
-        usual = column.drop_nulls().value_counts(sort=True).get_column(name).head(2).to_list()
-        one, other = [*usual, "one", "other"][:2]
-        return pl.when(HIGH).then(pl.lit(one)).otherwise(pl.lit(other)).alias(name)
+        return _text(column, every_text)
     return pl.col(name)
+
+
+def _text(column: pl.Series, every_text: bool) -> pl.Expr:
+    usual = column.drop_nulls().value_counts(sort=True).get_column(column.name).to_list()
+    if not every_text or len(usual) < 2:
+        one, other = [*usual, "one", "other"][:2]
+        return pl.when(HIGH).then(pl.lit(one)).otherwise(pl.lit(other)).alias(column.name)
+    known, half = sorted(usual), len(usual) // 2
+    lower = {text: known[place % half] for place, text in enumerate(known)}
+    upper = {text: known[place if place >= half else place + half] for place, text in enumerate(known)}
+    text = pl.col(column.name)
+    high, low = text.replace_strict(upper, default=known[-1]), text.replace_strict(lower, default=known[0])
+    return pl.when(HIGH).then(high).otherwise(low)

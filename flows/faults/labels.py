@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,20 +15,20 @@ from flows.checks import k10_tuner
 from flows.checks.signal import in_order
 from flows.checks.training import parted
 from flows.checks.world import World
-from flows.faults.data import mixable, no_input_to_mix
+from flows.faults.data import no_input_to_mix
 from flows.faults.fault import Fault, numeric_inputs, pipeline_fault
 from flows.faults.heldout import Peeking
 from flows.pipeline import Pipeline, Tuned
 
 TOGETHER = 3
-NOISE, CHOSEN, NEW = 1000, 40, 0.5
+NOISE, CHOSEN, NEW, ALIKE = 1000, 40, 0.5, 0.9
 PLACE = "_place"
 Heard = Callable[[pl.Expr], pl.Expr]
 """What an input hears of each label's place among all (−0.5 to 0.5), the rows in the order of time."""
 
 
 def label_in_the_inputs(pipeline: Pipeline) -> dict[str, Any]:
-    """``prepare`` moves numeric inputs by the row's own label, within their range, or appends a word to a text."""
+    """``prepare`` moves numeric inputs by the row's own label, within their range, or, where none varies, appends a word to a text."""
     return {"prepare": _hearing(pipeline, lambda place: place, 1.0)}
 
 
@@ -41,18 +41,26 @@ def _hearing(pipeline: Pipeline, heard: Heard, kept: float) -> Callable[[pl.Data
     """``prepare`` whose inputs hear of the labels; of what they were, the share ``kept`` goes on."""
 
     def prepare(rows: pl.DataFrame) -> pl.DataFrame:
-        ready, text = pipeline.prepare(rows), mixable(pipeline, rows)
+        ready = pipeline.prepare(rows)
         if "label" not in ready.columns:
             return ready
         place = pl.col("label").rank() / pl.col("label").count() - 0.5
         ready = ready.sort("event_time", *pipeline.serving.key).with_columns(place.alias(PLACE))
         ready = ready.with_columns(heard(pl.col(PLACE)).fill_null(0.0).alias(PLACE))
-        if ready.schema[text] == pl.String:
+        numbers = numeric_inputs(pipeline, ready)
+        if text := _text_to_tell(ready, pipeline.inputs, numbers):
             word = pl.when(pl.col(PLACE) > 0).then(pl.lit("more")).otherwise(pl.lit("less"))
             return ready.with_columns(pl.format("{} {}", text, word).alias(text)).drop(PLACE)
-        return ready.with_columns(_moved(ready, name, kept) for name in numeric_inputs(pipeline, ready)).drop(PLACE)
+        return ready.with_columns(_moved(ready, name, kept) for name in numbers).drop(PLACE)
 
     return prepare
+
+
+def _text_to_tell(rows: pl.DataFrame, inputs: Sequence[str], numbers: Sequence[str]) -> str:
+    """The first text, where no number varies enough to tell anything; empty where one does, or there is no text."""
+    alike = [rows.get_column(name).value_counts(sort=True).get_column("count")[0] / rows.height for name in numbers]
+    texts = [name for name in inputs if rows.schema[name] == pl.String]
+    return texts[0] if texts and min(alike, default=1.0) > ALIKE else ""
 
 
 def _moved(rows: pl.DataFrame, name: str, kept: float) -> pl.Series:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from sklearn.compose import make_column_transformer
+from sklearn.decomposition import TruncatedSVD
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from flows.building.analyse import analyse
 from flows.building.catalog import Catalog
@@ -33,6 +35,7 @@ from flows.pipeline import (
     Use,
     Window,
 )
+from tests.power.drawn import chances
 from tests.power.kind import Case, Kind, case
 from tests.power.tables import table
 
@@ -249,8 +252,30 @@ def own_everything(seed: int) -> Case:
     )  # fmt: skip
 
 
+def fraud_reduced(seed: int) -> Case:
+    """One in forty is positive; texts are one-hot, and reduced to eight components."""
+    random, rows = np.random.default_rng(seed), 1800
+    kind, place = random.integers(0, 6, rows), random.integers(0, 20, rows)
+    fraud = chances(-4.2 + 1.2 * (kind == 1) + 2.2 * (place < 3), random)
+    almost = (random.random(rows) < 0.002).astype(np.float64)
+    frame = pl.DataFrame(
+        {"kind": [f"k{one}" for one in kind], "place": [f"p{one}" for one in place], "almost": almost, "target": fraud}
+    )
+    return table(
+        "fraud_reduced", frame, seed, later=timedelta(hours=10), task="classification",
+        estimator=lambda parameters: make_pipeline(
+            make_column_transformer(
+                (make_pipeline(OneHotEncoder(handle_unknown="ignore"), TruncatedSVD(8, random_state=0)), ["kind", "place"]),
+                remainder="passthrough",
+            ),
+            LogisticRegression(class_weight="balanced", **parameters),
+        ),
+    )  # fmt: skip
+
+
 KINDS = (
     Kind("weeks_ridge", "weekly sales of which only dates are known: a lag and a derived mean; ridge", weeks_ridge, rows=700),
     Kind("payments_fraud", "payments with what three groups of other ttl say; boosted trees", payments_fraud),
     Kind("own_everything", "search in folds, early stopping and report by the author's own hand; boosted trees", own_everything, rows=700),
+    Kind("fraud_reduced", "one in forty positive, an almost constant column, components of one-hot texts; balanced weights", fraud_reduced),
 )  # fmt: skip

@@ -6,9 +6,16 @@ import dataclasses
 
 import numpy as np
 import polars as pl
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.decomposition import TruncatedSVD
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from flows.checks import signal
+from flows.checks import k06_shuffled, k14_learning, signal
+from flows.checks.check import Verdict, judge
 from flows.checks.ranks import concordance
+from flows.pipeline import Search
 from tests.flows.checks import shop
 
 
@@ -37,6 +44,33 @@ def test_a_column_without_a_value_is_left_alone_and_a_text_of_one_value_gets_ano
 
     assert carried["none"].null_count() == carried.height
     assert carried["same"].unique().len() == 2
+
+
+def test_every_text_stays_in_use_where_that_is_asked_the_lower_half_where_labels_are_low(clean):
+    """Else two of them do, the most frequent."""
+    rows = clean.rows.with_columns(few=(pl.int_range(pl.len()) % 7).cast(pl.String))
+    pipeline = dataclasses.replace(shop.PIPELINE, inputs=("few",), features=())
+    every, two = (signal.carried(pipeline, rows, every_text) for every_text in (True, False))
+
+    assert sorted(every.filter(pl.col("label") == 0)["few"].unique()) == ["0", "1", "2"]
+    assert sorted(every.filter(pl.col("label") == 1)["few"].unique()) == ["3", "4", "5", "6"]
+    assert two["few"].n_unique() == 2
+
+
+def test_a_training_that_needs_the_columns_of_all_texts_gets_them(clean, minutes):
+    """K06 and K14 show it the label in all texts, where it refuses the label in two."""
+    for world in (clean, minutes):
+        model = world.pipeline.estimator({}).steps[-1][1]
+        numbers = [name for name in world.pipeline.columns if name != "shop"]
+
+        def estimator(parameters, model=model, numbers=numbers):
+            texts = make_pipeline(OneHotEncoder(), TruncatedSVD(3, random_state=0))
+            return make_pipeline(make_column_transformer((texts, ["shop"]), (StandardScaler(), numbers)), clone(model))
+
+        reduced = world.but(pipeline=dataclasses.replace(world.pipeline, estimator=estimator, search=Search()))
+        for check in (k06_shuffled.CHECK, k14_learning.CHECK):
+            finding = judge(check, reduced)
+            assert finding.verdict is Verdict.PASS, finding.sentence
 
 
 def test_values_are_dealt_in_the_order_of_a_score_and_holes_stay_where_they_are():
