@@ -31,6 +31,13 @@ def test_a_later_one_that_just_reaches_the_floor_is_warned_of_and_does_not_block
     assert "4 earlier models" in found.sentence
 
 
+def test_an_error_that_just_reaches_its_floor_is_made_larger_by_the_margin(minutes):
+    """Less is better: the margin is added."""
+    value = finding(minutes).numbers["value"]
+    assert finding(minutes, floor=value + 0.001).verdict is Verdict.PASS
+    assert finding(minutes, [minutes.window] * 4, floor=value + 0.001).verdict is Verdict.FAIL
+
+
 def test_models_judged_on_other_rows_are_not_counted(clean):
     """However many: their stretch ends before the first evaluation row."""
     other = Window(clean.published, clean.trained.train["event_time"].max())
