@@ -13,8 +13,8 @@ LISTING = {"checks": [{"code": "K01", "title": "schema"}], "faults": [], "worker
 
 
 def served(address, answer):
-    """A desk on a thread of its own."""
-    thread = threading.Thread(target=Desk(address, LISTING, answer).serve)
+    """A desk on a thread of its own, which must not keep a failing run from ending."""
+    thread = threading.Thread(target=Desk(address, LISTING, answer).serve, daemon=True)
     thread.start()
     return thread
 
