@@ -51,6 +51,8 @@ SLOWEST = 150.0
 """So many times the fixed load a row's answer may take; the load is some two milliseconds of a processor of 2020."""
 LONGEST = 50.0
 """So many times a usual answer the one for a long text may take."""
+LEAST_SECONDS = 1e-4
+"""No answer takes less; a clock of CPU time was seen to stand still for a whole one (a virtual machine's)."""
 BROKEN = (Exception, pl.exceptions.PanicException)
 """Whatever a user's code may raise: Polars ends its own assertions by a kind that is no Exception."""
 
@@ -135,7 +137,7 @@ def load(times: int = 1) -> None:
 
 def _ratio(one: Callable[[], object], other: Callable[[], object]) -> float:
     """The smallest of some ratios of CPU seconds, each of a pair that ran one after the other."""
-    return min(_seconds(one) / max(_seconds(other), 1e-6) for _ in range(PAIRS))
+    return min(_seconds(one) / max(_seconds(other), LEAST_SECONDS) for _ in range(PAIRS))
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -36,6 +36,10 @@ def look(world: World) -> Seen:
     if interval is None:
         return Seen("", excuse=f"{metric.name} has no interval on the {rows.height:,} evaluation rows of this slice.")
     error, tries = _standard_error(interval), earlier + 1
+    if error == 0:
+        drawn = f"the {rows.height:,} evaluation rows of this slice"
+        said = f"{metric.name} is {interval.estimate:g} on every draw of {drawn}: chance has no part in it."
+        return Seen("", excuse=said)
     margin = error * math.sqrt(2 * math.log(tries))
     kept = interval.estimate - margin if metric.better == "higher" else interval.estimate + margin
     missed = metric.reaches(interval.estimate, floor) and not metric.reaches(kept, floor)

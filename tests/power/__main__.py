@@ -2,8 +2,9 @@
 
 python -m tests.power [NAME ...] [--seeds N] [--check CODE] [--fault CODE]
 
-What is finished is kept in .power/ until a source of the checks, the faults or the kinds changes: an interrupted run goes on where it
-was. Faults are planted with the first seed only. With names, seeds or codes nothing is written into the documentation.
+What is finished is kept in .power/: an interrupted run goes on where it was, and after a change only those verdicts are asked again whose
+check, fault or kind is another (or imports one that is). Faults are planted with the first seed only. With names, seeds or codes nothing is
+written into the documentation.
 """
 
 from __future__ import annotations
@@ -49,15 +50,22 @@ def main() -> int:
 
 
 def run(kind: Kind, seed: int, checks: Sequence[Check], faults: Sequence[Fault], *, keeping: bool) -> proved.Result:
-    """One proving, or what was kept of it; a line says what came of it."""
-    kept = proved.kept(kind, seed, with_faults=bool(faults)) if keeping else None
-    found = kept or proved.prove(kind, seed, checks, faults)
-    if keeping and not kept:
-        proved.keep(kind, found, with_faults=bool(faults))
+    """One proving, of what was not kept of an earlier one; a line says what came of it."""
+    before = proved.kept(kind, seed) if keeping else None
+    done = {one["code"] for one in (*before["checks"], *before["faults"])} if before else set()
+    faults_left = [fault for fault in faults if fault.code not in done]
+    left = {check.code for check in checks if check.code not in done} | {fault.check for fault in faults_left}
+    if left or before is None:
+        found = proved.prove(kind, seed, [check for check in checks if check.code in left], faults_left)
+        took = f"{found['seconds']:.1f} s"
+        if keeping:
+            found = proved.merged(before, found)
+            proved.keep(kind, found)
+    else:
+        found, took = before, "kept"
     passed = sum(one["verdict"] == "PASS" for one in found["checks"])
     killed = sum(one["killed"] is True for one in found["faults"])
     tally = f"{passed}/{len(found['checks'])} passed" + (f", {killed}/{len(found['faults'])} killed" if faults else "")
-    took = "kept" if kept else f"{found['seconds']:.1f} s"
     print(f"{kind.name:20} seed {seed}  {found['rows']:5} rows  {took:>8}  {tally}", flush=True)
     for sentence in proved.bad(found):
         print(f"    {sentence}", flush=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import functools
+import inspect
 import json
 import multiprocessing
 import os
@@ -15,7 +17,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from flows import certificate
+from flows import certificate, changed
 from flows.checks import crew, proving
 from flows.checks.__main__ import build
 from flows.checks.catalog import CHECKS
@@ -32,9 +34,6 @@ from tests.power.kind import Kind
 
 WORK = Path(__file__).parents[2] / ".power"
 HERE = Path(__file__).parent
-MADE_BY = ("__init__.py", "__main__.py", "page.py")
-"""Files of this package that no result depends on."""
-
 Result = dict[str, Any]
 """What ``prove`` gives: kind, seed, rows, seconds, checks and faults as a certificate has them."""
 
@@ -100,32 +99,87 @@ def _quiet(_: object) -> None:
 @functools.cache
 def digest() -> str:
     """Of the sources of checks and faults, as they were when first asked: a run that begins with them ends with them."""
-    return blobs.digest(blobs.canonical(certificate.sources()))
+    return blobs.digest(blobs.canonical(_sources()))
 
 
-def kept(kind: Kind, seed: int, *, with_faults: bool) -> Result | None:
-    """What an earlier run found with these very sources, if it was there."""
-    path = _path(kind, seed, with_faults)
-    found: Result | None = json.loads(path.read_text()) if path.exists() else None
+def kept(kind: Kind, seed: int) -> Result | None:
+    """What earlier runs found with the sources there are: the verdicts whose check or fault, and kind, are as they were then."""
+    path = _path(kind, seed)
+    if not path.exists():
+        return None
+    found: Result = json.loads(path.read_text())
+    by, known = found["made_by"], _reaching()
+    for table in ("checks", "faults"):
+        found[table] = [
+            one for one in found[table] if one["code"] in known and by[one["code"]] == made_by(kind, one["code"])
+        ]
     return found
 
 
-def keep(kind: Kind, result: Result, *, with_faults: bool) -> None:
+def keep(kind: Kind, result: Result) -> None:
     """Leave it for the next run: all of it, or nothing."""
-    path = _path(kind, result["seed"], with_faults)
+    path = _path(kind, result["seed"])
     path.parent.mkdir(parents=True, exist_ok=True)
+    codes = [one["code"] for table in ("checks", "faults") for one in result[table]]
     half = path.with_suffix(f".{os.getpid()}")
-    half.write_text(json.dumps(result))
+    half.write_text(json.dumps(result | {"made_by": {code: made_by(kind, code) for code in codes}}))
     half.rename(path)
 
 
-def _path(kind: Kind, seed: int, with_faults: bool) -> Path:
-    return _folder() / f"{kind.name}-{seed}{'-faults' if with_faults else ''}.json"
+def merged(before: Result | None, found: Result) -> Result:
+    """What was found, beside the verdicts before that were not asked again, in the order of the catalogs. The seconds are those of
+    the longer run: one in which little was asked tells nothing of the whole."""
+    if before is None:
+        return found
+    result = before | {"seconds": max(before["seconds"], found["seconds"])}
+    for table, catalog in (("checks", CHECKS), ("faults", FAULTS)):
+        told = {one["code"]: one for one in (*before[table], *found[table])}
+        result[table] = [told[one.code] for one in catalog if one.code in told]
+    return result
 
 
 @functools.cache
-def _folder() -> Path:
-    """Where the results of these checks, faults and kinds are kept."""
-    paths = [path for path in sorted(HERE.glob("*.py")) if path.name not in MADE_BY]
-    kinds = {path.name: blobs.digest(path.read_bytes()) for path in paths}
-    return WORK / blobs.digest(blobs.canonical({"checks": digest(), "kinds": kinds}))[:16]
+def made_by(kind: Kind, code: str) -> str:
+    """The digest of every source that a verdict comes of: the check's or fault's with all that it imports, how they are run, the kind's."""
+    checked_by = {fault.code: fault.check for fault in FAULTS}
+    reaching, sources = _reaching(), _sources()
+    own = reaching[code] | (reaching[checked_by[code]] if code in checked_by else set())
+    shared = sources.keys() - set().union(*reaching.values()) - set(changed.LISTS)
+    files = {path.relative_to(HERE.parents[1]).as_posix(): blobs.digest(path.read_bytes()) for path in _imported(kind)}
+    return blobs.digest(blobs.canonical({"checks": {path: sources[path] for path in own | shared}, "kind": files}))
+
+
+@functools.cache
+def _sources() -> dict[str, str]:
+    return certificate.sources()
+
+
+@functools.cache
+def _reaching() -> dict[str, set[str]]:
+    return {code: changed.reached(path) for code, path in changed.modules().items()}
+
+
+def _imported(kind: Kind) -> set[Path]:
+    """The file of a kind, and all it imports of the tests and of the users' rooms, by others too."""
+    root, found = HERE.parents[1], set[Path]()
+    make = kind.make.func if isinstance(kind.make, functools.partial) else kind.make
+    waiting = [Path(inspect.getfile(make))]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                ("tests.", "flows.pipelines", "flows.features")
+            ):
+                names = [node.module or "", *(f"{node.module}.{one.name}" for one in node.names)]
+                stems = [root.joinpath(*name.split(".")) for name in names]
+                waiting += [
+                    file for stem in stems for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()
+                ]
+    return found
+
+
+def _path(kind: Kind, seed: int) -> Path:
+    return WORK / f"{kind.name}-{seed}.json"

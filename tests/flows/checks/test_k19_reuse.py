@@ -48,6 +48,15 @@ def test_a_model_far_above_its_floor_may_be_tried_often(clean):
     assert finding(clean, [clean.window] * 1000, floor=0.01).verdict is Verdict.PASS
 
 
+def test_a_model_that_is_right_on_every_row_was_not_chosen_by_chance(clean):
+    """Whatever rows are drawn, the metric is the same: there is no margin to ask for."""
+    right = clean.planted(dataclasses.replace(clean.pipeline))
+    right.__dict__["judged"] = clean.judged.with_columns(prediction="label")
+    found = judge(k19_reuse.CHECK, right)
+    assert found.verdict is Verdict.NOT_APPLICABLE
+    assert found.sentence.startswith("roc_auc is 1 on every draw of the")
+
+
 def test_a_metric_without_an_interval_is_said_so(clean):
     rows = clean.judged.head(5)
     other = clean.planted(dataclasses.replace(clean.pipeline))
