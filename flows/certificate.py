@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.building import source
+from flows.parts import POINTS_AT
 from store import blobs, clock
 from store.errors import Refused
 from store.layout import Root
@@ -133,10 +134,13 @@ def failed(found: Mapping[str, Any]) -> list[str]:
         for one in found["checks"]
         if one["verdict"] in ("FAIL", "VACUOUS") and one["severity"] == "blocks"
     ]
-    faults = [
-        f"{one['code']} survived {one['check']}: {one['sentence']}" for one in found["faults"] if one["killed"] is False
-    ]
-    return checks + faults
+    return checks + [_survived(one) for one in found["faults"] if one["killed"] is False]
+
+
+def _survived(fault: Mapping[str, Any]) -> str:
+    """What is untested thereby, for who has to mend it."""
+    untested = POINTS_AT.get(fault["check"], "what it replaces")
+    return f"{fault['code']} survived {fault['check']}: {fault['sentence']} Untested thereby is {untested}."
 
 
 def runtime() -> dict[str, Any]:

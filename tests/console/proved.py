@@ -43,7 +43,8 @@ def proving(
         for code, (title, check) in FAULTS.items()
     ]  # fmt: skip
     return {
-        "window": {"start": (now - timedelta(days=40)).isoformat(), "end": now.isoformat()}, "rows": 2929, "content": "c" * 64, "features": {},
+        "window": {"start": (now - timedelta(days=40)).isoformat(), "end": now.isoformat()}, "rows": 2929, "content": "c" * 64,
+        "features": {},
         "checks": [one.to_dict() for one in checks], "faults": [one.to_dict() for one in faults], "seconds": 61.5, "seconds_slice": 4.0,
     }  # fmt: skip
 

@@ -11,6 +11,7 @@ from console import provings, views
 from console.pages.parts import certificates, mending, trust
 from flows.checks.catalog import CHECKS
 from flows.checks.check import Verdict
+from flows.parts import POINTS_AT
 from store import blobs, clock
 from store.layout import Root
 from tests.console import ENVIRONMENT, OTHER, PIPELINE, START, proved, publish
@@ -210,8 +211,8 @@ def test_a_refusal_whose_evidence_cannot_be_read_is_told_as_the_ledger_has_it(ro
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.code)
 def test_every_check_points_at_a_part_of_the_contract_and_asks_something(check) -> None:  # type: ignore[no-untyped-def]
-    """A new check needs its line in ``mending.WHERE``, and a sentence to begin its docstring with."""
-    assert mending.WHERE[check.code]
+    """A new check needs its line in ``flows.parts``, and a sentence to begin its docstring with."""
+    assert POINTS_AT[check.code]
     assert mending.asks(check.code).endswith(".")
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from flows import certificate, deliver, prove, runner, train
 from flows.building import source
+from flows.parts import POINTS_AT
 from flows.serving import supervisor
 from store import blobs, ledger
 from store.actions import AliasMoved
@@ -170,7 +171,7 @@ def verdicts(*checks, faults=()):
         (verdicts(("K01", "N/A", "blocks"), faults=[("F01", "K01", None)]), []),
         (
             verdicts(("K01", "PASS", "blocks"), faults=[("F01", "K01", True), ("F02", "K01", False)]),
-            ["F02 survived K01: So."],
+            [f"F02 survived K01: So. Untested thereby is {POINTS_AT['K01']}."],
         ),
         (
             verdicts(("K01", "PASS", "blocks"), faults=[("F01", "K01", None)]),
@@ -180,12 +181,12 @@ def verdicts(*checks, faults=()):
         (verdicts(("own", "PASS", "blocks")), []),
         (
             verdicts(("K01", "FAIL", "blocks"), ("K02", "VACUOUS", "blocks"), faults=[("F02", "K01", False)]),
-            ["K01 FAIL: So.", "K02 VACUOUS: So.", "F02 survived K01: So."],
+            ["K01 FAIL: So.", "K02 VACUOUS: So.", f"F02 survived K01: So. Untested thereby is {POINTS_AT['K01']}."],
         ),
         ({"checks": [], "faults": []}, ["No check passed."]),
         (
             {"checks": [], "faults": [{"code": "F01", "check": "K01", "killed": False, "sentence": "So."}]},
-            ["F01 survived K01: So."],
+            [f"F01 survived K01: So. Untested thereby is {POINTS_AT['K01']}."],
         ),
         (
             {"checks": [{"code": "K01", "verdict": "N/A", "severity": "blocks", "sentence": "So."}], "faults": []},
@@ -240,7 +241,7 @@ def test_what_holds_for_good_is_asked_of_form_name_wheel_source_and_verdicts(roo
         (
             {"faults": [FAULT, FAULT | {"code": "F11", "killed": False}]},
             "verdicts",
-            f"F11 survived K11: {FAULT['sentence']}",
+            f"F11 survived K11: {FAULT['sentence']} Untested thereby is {POINTS_AT['K11']}.",
         ),
     ],
 )

@@ -93,8 +93,8 @@ WHYS: tuple[Why, ...] = (
     ),
     Why(
         CERTIFICATE,
-        "f\"{one['code']} survived {one['check']}: {one['sentence']}\" for one in found[\"faults\"] if one[\"killed\"] is False",
-        "f\"{one['code']} survived {one['check']}: {one['sentence']}\" for one in found[\"faults\"] if one[\"killed\"] == False",
+        'return checks + [_survived(one) for one in found["faults"] if one["killed"] is False]',
+        'return checks + [_survived(one) for one in found["faults"] if one["killed"] == False]',
         "Equivalent: `killed` is true, false or null.",
     ),
     Why(
