@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from flows import certificate
 from flows.building import source
 from flows.checks.catalog import CHECKS
+from flows.checks.learned import differences
 from flows.runner import Code
 from store import blobs
 from store.errors import Refused
@@ -74,18 +75,16 @@ def since(root: Root, code: Code) -> Since:
     data = {part: found["data"].get(part) for part in ("content", "features")}
     mine = source.files(code.path / code.pipeline)
     theirs = source.held(blobs.get(root, package.digest), package.pipeline)
-    files = {path for path in mine.keys() | theirs.keys() if mine.get(path) != theirs.get(path)}
-    everything = [*_runtime(found), *(_named("file", path) for path in sorted(files) if not _own(path))]
-    recorded, now = found["sources"], certificate.sources()
-    others = {path for path in recorded.keys() | now.keys() if recorded.get(path) != now.get(path)} - set(LISTS)
-    reaching = {one: reached(path) for one, path in modules().items()}
-    unreached = others - set().union(*reaching.values())
-    everything += [_named("source", path) for path in sorted(unreached)]
+    files = differences(_digests(mine), _digests(theirs))
+    everything = [*_runtime(found), *(_named("file", path) for path in files if not _own(path))]
+    others = set(differences(found["sources"], certificate.sources())) - set(LISTS)
+    reaching = reached_by_code()
+    everything += [_named("source", path) for path in sorted(shared(others, reaching))]
     if everything:
         return Since(name, tuple(everything), data=data)
     certified = {one["code"] for one in (*found["checks"], *found["faults"])}
     again = {one for one, paths in reaching.items() if one not in certified or paths & others}
-    why = [_named("file", path) for path in sorted(files)] + [_named("source", path) for path in sorted(others)]
+    why = [_named("file", path) for path in files] + [_named("source", path) for path in sorted(others)]
     return Since(name, tuple(why), frozenset(again), bool(files), data)
 
 
@@ -93,6 +92,10 @@ def _runtime(found: Mapping[str, Any]) -> list[str]:
     then, now = found["runtime"], certificate.runtime()
     python = "" if then["python"] == now["python"] else f"Python was {then['python']}, and is {now['python']}."
     return [one for one in (python, certificate.changed(then["packages"], now["packages"], "package")) if one]
+
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {path: blobs.digest(content) for path, content in files.items()}
 
 
 def _named(kind: str, path: str) -> str:
@@ -104,6 +107,25 @@ def _own(path: str) -> bool:
     return path == "checks.py" or (Path(path).name.startswith("test_") and path.endswith(".py"))
 
 
+def reached_by_code() -> dict[str, set[str]]:
+    """By the code of each check and fault, its file and all of the checks and faults that it imports, as a certificate names them."""
+    home = certificate.HERE
+    rooms = ("flows.checks", "flows.faults")
+    return {
+        code: {
+            one.relative_to(home).as_posix()
+            for one in imported(home / path, home.parent, rooms)
+            if one.stem != "__init__"
+        }
+        for code, path in modules().items()
+    }
+
+
+def shared(paths: Collection[str], reaching: Mapping[str, set[str]]) -> set[str]:
+    """Of these sources the ones that no check and no fault imports: how they are run and judged, which concerns them all."""
+    return set(paths) - set(LISTS) - set().union(*reaching.values())
+
+
 def modules() -> dict[str, str]:
     """The file of each check and fault, by its code, as a certificate names it."""
     found = {check.code: f"checks/{check.look.__module__.rpartition('.')[2]}.py" for check in CHECKS}
@@ -113,27 +135,19 @@ def modules() -> dict[str, str]:
     return found
 
 
-def reached(path: str) -> set[str]:
-    """A file of the checks and faults, and all of them that it imports, and these import."""
-    found, waiting = set[str](), [path]
+def imported(start: Path, root: Path, rooms: tuple[str, ...]) -> set[Path]:
+    """A file, and all that it imports below ``root`` of modules whose names begin with one of ``rooms``, and these import; imports
+    below functions too."""
+    found, waiting = set[Path](), [start]
     while waiting:
-        one = waiting.pop()
-        if one not in found:
-            found.add(one)
-            waiting += _imported(certificate.HERE / one)
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(rooms):
+                names = [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
+                stems = [root.joinpath(*name.split(".")) for name in names]
+                files = [file for stem in stems for file in (stem.with_suffix(".py"), stem / "__init__.py")]
+                waiting += [file for file in files if file.is_file()]
     return found
-
-
-def _imported(path: Path) -> list[str]:
-    """The files of checks and faults that a file imports, itself or below functions."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if (
-            isinstance(node, ast.ImportFrom)
-            and node.module
-            and node.module.startswith(("flows.checks", "flows.faults"))
-        ):
-            _, package, *module = node.module.split(".")
-            names = module[:1] or [name.name for name in node.names]
-            found += [f"{package}/{name}.py" for name in names]
-    return [one for one in found if (certificate.HERE / one).is_file()]

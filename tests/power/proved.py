@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
 import json
@@ -144,7 +143,7 @@ def made_by(kind: Kind, code: str) -> str:
     checked_by = {fault.code: fault.check for fault in FAULTS}
     reaching, sources = _reaching(), _sources()
     own = reaching[code] | (reaching[checked_by[code]] if code in checked_by else set())
-    shared = sources.keys() - set().union(*reaching.values()) - set(changed.LISTS)
+    shared = changed.shared(sources, reaching)
     files = {path.relative_to(HERE.parents[1]).as_posix(): blobs.digest(path.read_bytes()) for path in _imported(kind)}
     return blobs.digest(blobs.canonical({"checks": {path: sources[path] for path in own | shared}, "kind": files}))
 
@@ -156,29 +155,15 @@ def _sources() -> dict[str, str]:
 
 @functools.cache
 def _reaching() -> dict[str, set[str]]:
-    return {code: changed.reached(path) for code, path in changed.modules().items()}
+    return changed.reached_by_code()
 
 
 def _imported(kind: Kind) -> set[Path]:
     """The file of a kind, and all it imports of the tests and of the users' rooms, by others too."""
-    root, found = HERE.parents[1], set[Path]()
     make = kind.make.func if isinstance(kind.make, functools.partial) else kind.make
-    waiting = [Path(inspect.getfile(make))]
-    while waiting:
-        path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
-                ("tests.", "flows.pipelines", "flows.features")
-            ):
-                names = [node.module or "", *(f"{node.module}.{one.name}" for one in node.names)]
-                stems = [root.joinpath(*name.split(".")) for name in names]
-                waiting += [
-                    file for stem in stems for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()
-                ]
-    return found
+    return changed.imported(
+        Path(inspect.getfile(make)), HERE.parents[1], ("tests.", "flows.pipelines", "flows.features")
+    )
 
 
 def _path(kind: Kind, seed: int) -> Path:
